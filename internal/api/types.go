@@ -1,0 +1,378 @@
+package api
+
+import (
+	"time"
+
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// ServerInfo says what a server is, to anyone who asks.
+type ServerInfo struct {
+	Name     string `json:"name"` // the host name in its public URL: what join signatures are bound to
+	Version  string `json:"version"`
+	Protocol int    `json:"protocol"`
+}
+
+// LoginIn logs a person in by e-mail address and password.
+type LoginIn struct {
+	Body struct {
+		Email    string `json:"email" maxLength:"254"`
+		Password string `json:"password" maxLength:"1024"`
+		Client   string `json:"client,omitempty" maxLength:"200" doc:"What logs in, for the list of logins"`
+	}
+}
+
+// LoginOut is a new login. Token is shown this once.
+type LoginOut struct {
+	Token     string      `json:"token"`
+	ExpiresAt time.Time   `json:"expires_at"`
+	User      sess.UserID `json:"user"`
+	Email     string      `json:"email"`
+	Org       sess.OrgID  `json:"org"`
+	OrgName   string      `json:"org_name"`
+}
+
+// AcceptIn sets the password of an invited person by the one-time token in their link.
+type AcceptIn struct {
+	Body struct {
+		Token    string `json:"token" maxLength:"200"`
+		Password string `json:"password" maxLength:"1024"`
+		Email    string `json:"email,omitempty" maxLength:"254" doc:"For the first admin, whose address the server does not know yet"`
+		Client   string `json:"client,omitempty" maxLength:"200"`
+	}
+}
+
+// WhoamiOut says who is asking and what they may do.
+type WhoamiOut struct {
+	User       sess.UserID     `json:"user"`
+	Name       string          `json:"name"`
+	Kind       sess.UserKind   `json:"kind"`
+	Org        sess.OrgID      `json:"org"`
+	OrgName    string          `json:"org_name"`
+	Credential sess.Credential `json:"credential"`
+	ExpiresAt  *time.Time      `json:"expires_at,omitempty"`
+	Address    string          `json:"address"`
+	Grants     []GrantOut      `json:"grants"`
+}
+
+// GrantOut is one role held, and where.
+type GrantOut struct {
+	Role    sess.Role `json:"role"`
+	Project string    `json:"project,omitempty"` // its name; empty: the whole organisation
+}
+
+// TokenIn makes an enrolment token.
+type TokenIn struct {
+	Body struct {
+		Uses    int               `json:"uses,omitempty" minimum:"0" maximum:"100000" doc:"How many instances may enrol with it; 0 means 1"`
+		TTL     int64             `json:"ttl_seconds,omitempty" minimum:"0" maximum:"31536000" doc:"0 means an hour"`
+		Region  string            `json:"region,omitempty" maxLength:"64"`
+		Project string            `json:"project,omitempty" maxLength:"64" doc:"Name or id; empty means default"`
+		Labels  map[string]string `json:"labels,omitempty"`
+	}
+}
+
+// Token is an enrolment token. Secret is set only in the answer that makes it.
+type Token struct {
+	ID        sess.TokenID      `json:"id"`
+	Secret    string            `json:"secret,omitempty"`
+	Uses      int               `json:"uses"` // allowed
+	Used      int               `json:"used"`
+	ExpiresAt time.Time         `json:"expires_at"`
+	CreatedAt time.Time         `json:"created_at"`
+	CreatedBy string            `json:"created_by"`
+	Region    string            `json:"region,omitempty"`
+	Project   string            `json:"project"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	// InstallLine and EnrolLine are ready to paste, in the answer that makes it. InstallLine is empty when the server
+	// has no agent binaries to give.
+	InstallLine string `json:"install_line,omitempty"`
+	EnrolLine   string `json:"enrol_line,omitempty"`
+}
+
+// TokenList is a page of enrolment tokens, newest first.
+type TokenList struct {
+	Items []Token `json:"items"`
+	Next  string  `json:"next,omitempty"`
+}
+
+// EnrolIn makes a machine an instance. Signature is the new key's over wire.SignedMessage(PurposeEnrol, SHA-256(token)).
+type EnrolIn struct {
+	Body struct {
+		Token     string `json:"token" maxLength:"200"`
+		PublicKey []byte `json:"public_key" doc:"Ed25519, 32 bytes, made on the instance"`
+		Signature []byte `json:"signature"`
+		Name      string `json:"name,omitempty" maxLength:"63" doc:"Empty means the host name; a number is added when it is taken"`
+		Hostname  string `json:"hostname" maxLength:"255"`
+		OS        string `json:"os" maxLength:"32"`
+		Arch      string `json:"arch" maxLength:"32"`
+		Version   string `json:"version" maxLength:"64"`
+	}
+}
+
+// EnrolOut tells a new instance who it is and whose offers to obey.
+type EnrolOut struct {
+	Instance   sess.InstanceID `json:"instance"`
+	Name       string          `json:"name"`
+	BrokerKeys [][]byte        `json:"broker_keys"` // Ed25519, to pin
+	Server     ServerInfo      `json:"server"`
+}
+
+// Instance is a machine that runs an agent.
+type Instance struct {
+	ID        sess.InstanceID   `json:"id"`
+	Name      string            `json:"name"`
+	Project   string            `json:"project"`
+	Region    string            `json:"region,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Online    bool              `json:"online"` // reachable now
+	LastSeen  *time.Time        `json:"last_seen,omitempty"`
+	Hostname  string            `json:"hostname,omitempty"`
+	OS        string            `json:"os,omitempty"`
+	Arch      string            `json:"arch,omitempty"`
+	Kernel    string            `json:"kernel,omitempty"`
+	Version   string            `json:"version,omitempty"`
+	Address   string            `json:"address,omitempty"` // as the server sees it
+	Addresses []string          `json:"addresses,omitempty"`
+	RunsAs    string            `json:"runs_as,omitempty"`
+	Load1     float64           `json:"load1"`
+	MemTotal  uint64            `json:"mem_total,omitempty"`
+	MemFree   uint64            `json:"mem_free,omitempty"`
+	DiskTotal uint64            `json:"disk_total,omitempty"`
+	DiskFree  uint64            `json:"disk_free,omitempty"`
+	Sessions  int               `json:"sessions"` // live on it
+	CreatedAt time.Time         `json:"created_at"`
+}
+
+// InstanceList is a page of instances, newest first.
+type InstanceList struct {
+	Items []Instance `json:"items"`
+	Next  string     `json:"next,omitempty"`
+}
+
+// InstancesIn asks for instances.
+type InstancesIn struct {
+	Page
+	Label  []string `query:"label,explode" maxItems:"20" doc:"key=value; all must match"`
+	Prefix string   `query:"prefix" maxLength:"63" doc:"Of the name, for completion"`
+}
+
+// InstanceRef names an instance by name, id, or unique prefix of either.
+type InstanceRef struct {
+	Instance string `path:"instance" maxLength:"63"`
+}
+
+// InstancePatchIn changes an instance.
+type InstancePatchIn struct {
+	InstanceRef
+	Body struct {
+		Name   *string            `json:"name,omitempty" maxLength:"63"`
+		Labels map[string]*string `json:"labels,omitempty" doc:"Set to the value, or removed when null"`
+	}
+}
+
+// StartIn starts a session.
+type StartIn struct {
+	Body struct {
+		Instance  string    `json:"instance" maxLength:"63" doc:"Name, id or unique prefix"`
+		Kind      sess.Kind `json:"kind" maxLength:"16"`
+		OSUser    string    `json:"os_user,omitempty" maxLength:"64"`
+		Reason    string    `json:"reason,omitempty" maxLength:"500"`
+		Params    []byte    `json:"params" doc:"JSON of the kind's parameters; the same bytes open the stream"`
+		PublicKey []byte    `json:"public_key" doc:"The session's key: ECDSA P-256, uncompressed point (65 bytes)"`
+	}
+}
+
+// Ticket lets its holder join the relay. Its Token goes into the Authorization header as "Bearer TOKEN", with the
+// signature of wire.JoinMessage by the session's key as base64url in Sess-Signature, and is used up by the first
+// connect.
+type Ticket struct {
+	Session   sess.SessionID `json:"session"`
+	StreamURL string         `json:"stream_url"`
+	Token     string         `json:"token"`
+	ExpiresAt time.Time      `json:"expires_at"`
+	// Server is the name to sign over; Kind and Params tell a client that attaches what it attached to.
+	Server string    `json:"server"`
+	Kind   sess.Kind `json:"kind"`
+	Params []byte    `json:"params,omitempty"` // attach only
+	// Instance is the name of the instance, for messages to people.
+	Instance string `json:"instance"`
+	// GraceMS is how long the session lives on without its owner, in milliseconds.
+	GraceMS int64 `json:"grace_ms"`
+	// Exit is set when the session's process has ended already and only its status and output are left to fetch.
+	Exit *sess.Exit `json:"exit,omitempty"`
+}
+
+// SessionRef names a session by id or unique prefix.
+type SessionRef struct {
+	Session string `path:"session" maxLength:"63"`
+}
+
+// ResumeIn asks for a fresh ticket by the session's key. Signature is over wire.SignedMessage(PurposeResume, session,
+// nonce, server name), ECDSA P-256, r‖s (64 bytes).
+type ResumeIn struct {
+	SessionRef
+	Body struct {
+		Nonce     []byte `json:"nonce" doc:"16 random bytes, not used before"`
+		Signature []byte `json:"signature"`
+	}
+}
+
+// AttachIn takes a running session over with a new key.
+type AttachIn struct {
+	SessionRef
+	Body struct {
+		PublicKey []byte `json:"public_key"`
+	}
+}
+
+// EndIn ends a session.
+type EndIn struct {
+	SessionRef
+	Body struct {
+		Reason string `json:"reason,omitempty" maxLength:"500"`
+	}
+}
+
+// SessionsIn asks for sessions.
+type SessionsIn struct {
+	Page
+	State    string `query:"state" enum:"live,all,ended" default:"live"`
+	Instance string `query:"instance" maxLength:"63"`
+	User     string `query:"user" maxLength:"254"`
+	Mine     bool   `query:"mine" doc:"Only my own"`
+	Prefix   string `query:"prefix" maxLength:"63" doc:"Of the id, for completion"`
+}
+
+// Session is one piece of work on one instance.
+type Session struct {
+	ID             sess.SessionID      `json:"id"`
+	Kind           sess.Kind           `json:"kind"`
+	State          sess.State          `json:"state"`
+	Instance       sess.InstanceID     `json:"instance"`
+	InstanceName   string              `json:"instance_name"`
+	Hostname       string              `json:"hostname,omitempty"`
+	InstanceAddr   string              `json:"instance_address,omitempty"` // as the server saw it
+	User           sess.UserID         `json:"user"`
+	UserName       string              `json:"user_name"`
+	Credential     sess.Credential     `json:"credential"`
+	OSUser         string              `json:"os_user,omitempty"` // asked for
+	ClientAddr     string              `json:"client_address"`
+	Reason         string              `json:"reason,omitempty"` // given by the user
+	Command        []string            `json:"command,omitempty"`
+	CreatedAt      time.Time           `json:"created_at"`
+	StartedAt      *time.Time          `json:"started_at,omitempty"` // joined by the agent
+	DetachedAt     *time.Time          `json:"detached_at,omitempty"`
+	EndedAt        *time.Time          `json:"ended_at,omitempty"`
+	EndReason      sess.EndReason      `json:"end_reason,omitempty"`
+	EndedBy        string              `json:"ended_by,omitempty"`
+	EndMessage     string              `json:"end_message,omitempty"`
+	Exit           *sess.Exit          `json:"exit,omitempty"`
+	GraceMS        int64               `json:"grace_ms"`
+	RecordingState sess.RecordingState `json:"recording_state"`
+}
+
+// SessionList is a page of sessions, newest first.
+type SessionList struct {
+	Items []Session `json:"items"`
+	Next  string    `json:"next,omitempty"`
+}
+
+// KeyIn makes an API key: the caller's own, or a machine user's.
+type KeyIn struct {
+	Body struct {
+		Name    string    `json:"name,omitempty" maxLength:"64"`
+		Machine string    `json:"machine,omitempty" maxLength:"64" doc:"Name of a machine user; made when there is none"`
+		Role    sess.Role `json:"role,omitempty" maxLength:"32" doc:"For a new machine user; empty means operator"`
+		TTL     int64     `json:"ttl_seconds,omitempty" minimum:"0" maximum:"31536000" doc:"0 means 90 days"`
+	}
+}
+
+// Key is an API key. Secret is set only in the answer that makes it.
+type Key struct {
+	ID         sess.KeyID `json:"id"`
+	Secret     string     `json:"secret,omitempty"`
+	Name       string     `json:"name"`
+	User       string     `json:"user"` // whose it is
+	Machine    bool       `json:"machine"`
+	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  time.Time  `json:"expires_at"`
+	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
+	LastUsedBy string     `json:"last_used_from,omitempty"` // address
+}
+
+// KeysIn asks for keys: the caller's own, or everybody's.
+type KeysIn struct {
+	Page
+	All bool `query:"all" doc:"Of everyone in the organisation"`
+}
+
+// KeyList is a page of keys, newest first.
+type KeyList struct {
+	Items []Key  `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+// IDRef names something by its id.
+type IDRef struct {
+	ID string `path:"id" maxLength:"63"`
+}
+
+// Recording is what is known of a session's recording.
+type Recording struct {
+	Session      sess.SessionID      `json:"session"`
+	State        sess.RecordingState `json:"state"`
+	Kind         sess.Kind           `json:"kind"`
+	UserName     string              `json:"user_name"`
+	InstanceName string              `json:"instance_name"`
+	StartedAt    time.Time           `json:"started_at"`
+	DurationMS   int64               `json:"duration_ms"`
+	Bytes        int64               `json:"bytes"`            // as recorded, before compression
+	Stored       int64               `json:"stored"`           // on disk
+	Digest       string              `json:"digest,omitempty"` // hex SHA-256 over the closed segments' digests
+	Problem      string              `json:"problem,omitempty"`
+}
+
+// RecordingsIn asks for recordings.
+type RecordingsIn struct {
+	Page
+	Instance string `query:"instance" maxLength:"63"`
+	User     string `query:"user" maxLength:"254"`
+}
+
+// RecordingList is a page of recordings, newest first.
+type RecordingList struct {
+	Items []Recording `json:"items"`
+	Next  string      `json:"next,omitempty"`
+}
+
+// AuditIn asks for audit events, newest first.
+type AuditIn struct {
+	Page
+	Action  string `query:"action" maxLength:"64"`
+	Who     string `query:"who" maxLength:"254"`
+	Session string `query:"session" maxLength:"63"`
+	Outcome string `query:"outcome" enum:"allowed,refused,failed," doc:"Empty means all"`
+}
+
+// AuditEvent is one event with its place in the log; Raw is its verbatim bytes, which the log's leaves are hashes of.
+type AuditEvent struct {
+	Index int64  `json:"index"` // -1: not yet placed
+	Raw   []byte `json:"raw"`
+}
+
+// AuditList is a page of events.
+type AuditList struct {
+	Items []AuditEvent `json:"items"`
+	Next  string       `json:"next,omitempty"`
+}
+
+// AuditVerifyOut is the server's own check of its log.
+type AuditVerifyOut struct {
+	OK         bool     `json:"ok"`
+	Size       int64    `json:"size"` // events in the tree
+	Unplaced   int64    `json:"unplaced"`
+	Root       string   `json:"root"` // base64
+	Checkpoint string   `json:"checkpoint"`
+	Problems   []string `json:"problems,omitempty"`
+}

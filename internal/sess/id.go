@@ -1,0 +1,69 @@
+package sess
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"strings"
+)
+
+// Identifiers are a three-letter prefix that says what they name, an underscore, and 16 characters of base32 (80
+// random bits). They are not secret: knowing one gives no right to anything.
+type (
+	// OrgID names an organisation (tenant). Every store call takes one as a typed argument. The zero value is no org.
+	OrgID string
+	// ProjectID names a project: a set of instances in an organisation.
+	ProjectID string
+	// UserID names a user: a person or a machine user.
+	UserID string
+	// InstanceID names an instance: a machine that runs an agent.
+	InstanceID string
+	// SessionID names a session: one piece of work on one instance.
+	SessionID string
+	// NodeID names a running sess-server.
+	NodeID string
+	// KeyID names an API key (its public part).
+	KeyID string
+	// LoginID names a login of a person.
+	LoginID string
+	// TokenID names an enrolment token.
+	TokenID string
+	// GrantID names a grant: a role given to a user on an organisation or a project.
+	GrantID string
+	// EventID names an audit event.
+	EventID string
+	// BootID names one life of an agent process. A session never outlives the boot that runs it.
+	BootID string
+)
+
+var idEncoding = base32.NewEncoding("abcdefghijkmnpqrstuvwxyz23456789").WithPadding(base32.NoPadding)
+
+func newID(prefix string) string {
+	var b [10]byte
+	_, _ = rand.Read(b[:]) // never fails: it crashes the program instead
+	return prefix + "_" + idEncoding.EncodeToString(b[:])
+}
+
+// New… return fresh random identifiers.
+func NewOrgID() OrgID           { return OrgID(newID("org")) }
+func NewProjectID() ProjectID   { return ProjectID(newID("prj")) }
+func NewUserID() UserID         { return UserID(newID("usr")) }
+func NewInstanceID() InstanceID { return InstanceID(newID("ins")) }
+func NewSessionID() SessionID   { return SessionID(newID("ses")) }
+func NewNodeID() NodeID         { return NodeID(newID("nod")) }
+func NewKeyID() KeyID           { return KeyID(newID("key")) }
+func NewLoginID() LoginID       { return LoginID(newID("log")) }
+func NewTokenID() TokenID       { return TokenID(newID("tok")) }
+func NewGrantID() GrantID       { return GrantID(newID("gra")) }
+func NewEventID() EventID       { return EventID(newID("evt")) }
+func NewBootID() BootID         { return BootID(newID("boo")) }
+
+// ValidID reports whether s has the form of an identifier with the given three-letter prefix. It says nothing about
+// whether the thing exists.
+func ValidID(prefix, s string) bool {
+	rest, ok := strings.CutPrefix(s, prefix+"_")
+	if !ok || len(rest) != 16 {
+		return false
+	}
+	_, err := idEncoding.DecodeString(rest)
+	return err == nil
+}

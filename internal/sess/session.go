@@ -1,0 +1,70 @@
+package sess
+
+import "time"
+
+// State is where a session is in its life: pending → active ⇄ detached → ended.
+type State string
+
+// The states of a session.
+const (
+	StatePending  State = "pending"  // offered to the agent, not yet joined by it
+	StateActive   State = "active"   // running, owner connected
+	StateDetached State = "detached" // running, owner away
+	StateEnded    State = "ended"
+)
+
+// EndReason says why a session ended. Every session gets exactly one.
+type EndReason string
+
+// The reasons a session ends for.
+const (
+	EndExit       EndReason = "exit"        // its main process exited; the status says how
+	EndEnded      EndReason = "terminated"  // somebody ended it
+	EndAgentLost  EndReason = "agent_lost"  // the agent process died or lost it
+	EndAgentGone  EndReason = "agent_gone"  // the agent was not heard of for longer than the grace
+	EndDetached   EndReason = "detached"    // its owner stayed away for longer than the grace
+	EndRejected   EndReason = "rejected"    // the agent refused it
+	EndNoAgent    EndReason = "no_agent"    // the agent did not take the offer in time
+	EndNoClient   EndReason = "no_client"   // the client never came
+	EndRevoked    EndReason = "revoked"     // the right to it went away: login, key, grant or user
+	EndRemoved    EndReason = "removed"     // its instance was removed
+	EndTampered   EndReason = "tampered"    // a repeated byte differed from the one on record
+	EndProtocol   EndReason = "protocol"    // one side broke the protocol and made no progress
+	EndRecording  EndReason = "recording"   // it could not be recorded and had to be
+	EndTimeout    EndReason = "timeout"     // its own --timeout passed
+	EndServerLost EndReason = "server_lost" // the server was away for longer than the grace
+)
+
+// Exit is how the main process of a session ended.
+type Exit struct {
+	Status int    `json:"status"`           // the exit code, or 128 + the signal's number
+	Signal string `json:"signal,omitempty"` // "SIGTERM"; empty when it exited by itself
+	// Message says why there was no process to exit (command not found, say); empty otherwise.
+	Message string `json:"message,omitempty"`
+}
+
+// Side is one of the two ends of a session's stream.
+type Side string
+
+// The two sides.
+const (
+	SideClient Side = "client"
+	SideAgent  Side = "agent"
+)
+
+// RecordingState is the state of a session's recording.
+type RecordingState string
+
+// The states of a recording. It is never simply absent: "missing" says that it should be there and is not.
+const (
+	RecordingActive     RecordingState = "recording"
+	RecordingComplete   RecordingState = "complete"
+	RecordingIncomplete RecordingState = "incomplete" // parts are missing or failed their check; what is left plays
+	RecordingMissing    RecordingState = "missing"
+)
+
+// Limits on times of a session that are not the kind's.
+const (
+	TicketTTL    = 10 * time.Minute // a ticket not used by then is void
+	StartTimeout = 20 * time.Second // an agent that has not joined by then is not coming
+)

@@ -1,0 +1,286 @@
+-- +goose Up
+-- One schema for SQLite and PostgreSQL. Times are BIGINT microseconds since 1970 (UTC), JSON is TEXT that only Go reads,
+-- booleans are BIGINT 0 or 1, and whatever is queried by is a column. Every table but those of the box carries its org.
+
+CREATE TABLE org (
+    id         TEXT PRIMARY KEY,
+    name       TEXT NOT NULL UNIQUE,
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE project (
+    org        TEXT NOT NULL REFERENCES org (id),
+    id         TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (org, id),
+    UNIQUE (org, name)
+);
+
+-- A person on this server: one e-mail address, many orgs. Machine users are members only.
+CREATE TABLE person (
+    id            TEXT PRIMARY KEY,
+    email         TEXT NOT NULL UNIQUE, -- lower case
+    password_hash TEXT NOT NULL,        -- argon2id in PHC form; empty until set
+    created_at    BIGINT NOT NULL
+);
+
+CREATE TABLE member (
+    org        TEXT NOT NULL REFERENCES org (id),
+    user_id    TEXT NOT NULL,
+    kind       TEXT NOT NULL, -- local, machine
+    name       TEXT NOT NULL, -- e-mail address, or the machine user's name
+    active     BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (org, user_id),
+    UNIQUE (org, name)
+);
+
+CREATE TABLE role_grant (
+    org        TEXT NOT NULL REFERENCES org (id),
+    id         TEXT NOT NULL,
+    user_id    TEXT NOT NULL,
+    role       TEXT NOT NULL,
+    project    TEXT NOT NULL, -- empty: the whole organisation
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (org, id),
+    UNIQUE (org, user_id, role, project)
+);
+
+-- One-time links: the first admin's, later invitations and resets.
+CREATE TABLE invite (
+    org        TEXT NOT NULL REFERENCES org (id),
+    id         TEXT NOT NULL,
+    hash       TEXT NOT NULL UNIQUE, -- hex SHA-256 of the token
+    user_id    TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at    BIGINT,
+    PRIMARY KEY (org, id)
+);
+
+CREATE TABLE login (
+    org          TEXT NOT NULL REFERENCES org (id),
+    id           TEXT NOT NULL,
+    hash         TEXT NOT NULL UNIQUE, -- hex SHA-256 of the token
+    user_id      TEXT NOT NULL,
+    created_at   BIGINT NOT NULL,
+    expires_at   BIGINT NOT NULL,
+    last_used_at BIGINT NOT NULL,
+    address      TEXT NOT NULL,
+    client       TEXT NOT NULL,
+    revoked_at   BIGINT,
+    PRIMARY KEY (org, id)
+);
+CREATE INDEX login_user ON login (org, user_id);
+
+CREATE TABLE api_key (
+    org            TEXT NOT NULL REFERENCES org (id),
+    id             TEXT NOT NULL,
+    hash           TEXT NOT NULL UNIQUE, -- hex SHA-256 of the key
+    user_id        TEXT NOT NULL,
+    name           TEXT NOT NULL,
+    created_at     BIGINT NOT NULL,
+    expires_at     BIGINT NOT NULL,
+    last_used_at   BIGINT,
+    last_used_from TEXT NOT NULL,
+    revoked_at     BIGINT,
+    PRIMARY KEY (org, id)
+);
+CREATE INDEX api_key_user ON api_key (org, user_id);
+
+CREATE TABLE enrol_token (
+    org        TEXT NOT NULL REFERENCES org (id),
+    id         TEXT NOT NULL,
+    hash       TEXT NOT NULL UNIQUE, -- hex SHA-256 of the token
+    project    TEXT NOT NULL,
+    region     TEXT NOT NULL,
+    labels     TEXT NOT NULL, -- JSON object
+    uses       BIGINT NOT NULL,
+    used       BIGINT NOT NULL,
+    created_by TEXT NOT NULL, -- name, for people
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    revoked_at BIGINT,
+    PRIMARY KEY (org, id),
+    CHECK (used <= uses)
+);
+
+CREATE TABLE instance (
+    org        TEXT NOT NULL REFERENCES org (id),
+    id         TEXT NOT NULL UNIQUE,
+    project    TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    region     TEXT NOT NULL,
+    public_key TEXT NOT NULL, -- base64 Ed25519
+    token      TEXT NOT NULL, -- the enrolment token it came by
+    hostname   TEXT NOT NULL,
+    os         TEXT NOT NULL,
+    arch       TEXT NOT NULL,
+    version    TEXT NOT NULL,
+    host       TEXT NOT NULL, -- JSON wire.Host
+    load       TEXT NOT NULL, -- JSON wire.Load
+    address    TEXT NOT NULL, -- as the server sees it
+    node       TEXT NOT NULL, -- the node that holds its control link; empty: offline
+    link       BIGINT NOT NULL, -- counts its control links: a later one fences an earlier one
+    boot       TEXT NOT NULL, -- the agent's boot id
+    last_seen  BIGINT,
+    created_at BIGINT NOT NULL,
+    removed_at BIGINT,
+    PRIMARY KEY (org, id)
+);
+CREATE UNIQUE INDEX instance_name ON instance (org, name) WHERE removed_at IS NULL;
+CREATE INDEX instance_list ON instance (org, created_at, id);
+
+CREATE TABLE instance_label (
+    org      TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    value    TEXT NOT NULL,
+    PRIMARY KEY (org, instance, name),
+    FOREIGN KEY (org, instance) REFERENCES instance (org, id)
+);
+CREATE INDEX instance_label_value ON instance_label (org, name, value);
+
+CREATE TABLE session (
+    org             TEXT NOT NULL REFERENCES org (id),
+    id              TEXT NOT NULL UNIQUE,
+    kind            TEXT NOT NULL,
+    state           TEXT NOT NULL, -- pending, active, detached, ended
+    instance        TEXT NOT NULL,
+    instance_name   TEXT NOT NULL,
+    project         TEXT NOT NULL,
+    hostname        TEXT NOT NULL,
+    instance_addr   TEXT NOT NULL,
+    user_id         TEXT NOT NULL,
+    user_name       TEXT NOT NULL,
+    credential      TEXT NOT NULL, -- login, api_key
+    credential_id   TEXT NOT NULL,
+    client_addr     TEXT NOT NULL,
+    os_user         TEXT NOT NULL, -- asked for; empty: the agent's default
+    reason          TEXT NOT NULL, -- given by the user
+    params          TEXT NOT NULL, -- base64 of the bytes that open the stream
+    owner_key       TEXT NOT NULL, -- base64 of the P-256 point that may join and resume
+    node            TEXT NOT NULL, -- the node that relays it
+    epoch           BIGINT NOT NULL, -- counts the agent's joins; every write by a relay says epoch = its own
+    client_minted   BIGINT NOT NULL, -- generations of tickets
+    client_redeemed BIGINT NOT NULL,
+    agent_minted    BIGINT NOT NULL,
+    agent_redeemed  BIGINT NOT NULL,
+    grace_ms        BIGINT NOT NULL,
+    created_at      BIGINT NOT NULL,
+    started_at      BIGINT, -- first joined by the agent
+    owner_at        BIGINT, -- the owner was connected at this time or still is; grace counts from here
+    detached_at     BIGINT, -- null while the owner is connected
+    ended_at        BIGINT,
+    end_reason      TEXT NOT NULL,
+    ended_by        TEXT NOT NULL,
+    end_message     TEXT NOT NULL,
+    exit            TEXT NOT NULL, -- JSON wire.Exit; empty until known
+    delivered_at    BIGINT, -- a client has everything and the status
+    recording       TEXT NOT NULL, -- recording, complete, incomplete, missing
+    rec_bytes       BIGINT NOT NULL,
+    rec_stored      BIGINT NOT NULL,
+    rec_digest      TEXT NOT NULL,
+    rec_problem     TEXT NOT NULL,
+    PRIMARY KEY (org, id)
+);
+CREATE INDEX session_list ON session (org, created_at, id);
+CREATE INDEX session_live ON session (org, instance) WHERE state <> 'ended';
+CREATE INDEX session_user ON session (org, user_id, created_at);
+CREATE INDEX session_credential ON session (org, credential_id) WHERE state <> 'ended';
+
+CREATE TABLE ticket (
+    org        TEXT NOT NULL REFERENCES org (id),
+    hash       TEXT NOT NULL UNIQUE, -- hex SHA-256 of the ticket
+    session    TEXT NOT NULL,
+    side       TEXT NOT NULL, -- client, agent
+    gen        BIGINT NOT NULL,
+    node       TEXT NOT NULL,
+    owner_key  TEXT NOT NULL, -- client: becomes the session's owner key when redeemed
+    user_id    TEXT NOT NULL, -- client: who it was minted for
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at    BIGINT,
+    PRIMARY KEY (org, hash),
+    FOREIGN KEY (org, session) REFERENCES session (org, id)
+);
+CREATE INDEX ticket_expiry ON ticket (expires_at);
+
+-- Nonces of resume requests, so that a signature serves once.
+CREATE TABLE resume_nonce (
+    org        TEXT NOT NULL REFERENCES org (id),
+    session    TEXT NOT NULL,
+    nonce      TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (org, session, nonce)
+);
+
+CREATE TABLE node (
+    id         TEXT PRIMARY KEY,
+    url        TEXT NOT NULL,
+    counter    BIGINT NOT NULL, -- the lease: a node whose counter stands still is gone
+    started_at BIGINT NOT NULL
+);
+
+-- The audit trail: one log per org and one for the box (log = 'box'). The row is written in the transaction of what it
+-- reports; the sequencer gives it its place in the Merkle tree right after.
+CREATE TABLE audit_event (
+    log        TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    idx        BIGINT, -- place in the tree; null until sequenced
+    action     TEXT NOT NULL,
+    outcome    TEXT NOT NULL,
+    who        TEXT NOT NULL,
+    session    TEXT NOT NULL,
+    body       TEXT NOT NULL, -- the verbatim bytes that the leaf is the hash of
+    PRIMARY KEY (log, id)
+);
+CREATE UNIQUE INDEX audit_event_idx ON audit_event (log, idx) WHERE idx IS NOT NULL;
+CREATE INDEX audit_event_unplaced ON audit_event (log, created_at, id) WHERE idx IS NULL;
+CREATE INDEX audit_event_session ON audit_event (log, session) WHERE session <> '';
+
+CREATE TABLE audit_hash (
+    log  TEXT NOT NULL,
+    idx  BIGINT NOT NULL, -- tlog.StoredHashIndex
+    hash TEXT NOT NULL,   -- base64
+    PRIMARY KEY (log, idx)
+);
+
+CREATE TABLE audit_checkpoint (
+    log        TEXT NOT NULL,
+    size       BIGINT NOT NULL,
+    note       TEXT NOT NULL, -- signed note
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (log, size)
+);
+
+-- Failed logins, counted by account and by address.
+CREATE TABLE login_failure (
+    subject    TEXT NOT NULL, -- "account:…" or "address:…"
+    created_at BIGINT NOT NULL,
+    id         TEXT NOT NULL,
+    PRIMARY KEY (subject, created_at, id)
+);
+
+-- +goose Down
+DROP TABLE login_failure;
+DROP TABLE audit_checkpoint;
+DROP TABLE audit_hash;
+DROP TABLE audit_event;
+DROP TABLE node;
+DROP TABLE resume_nonce;
+DROP TABLE ticket;
+DROP TABLE session;
+DROP TABLE instance_label;
+DROP TABLE instance;
+DROP TABLE enrol_token;
+DROP TABLE api_key;
+DROP TABLE login;
+DROP TABLE invite;
+DROP TABLE role_grant;
+DROP TABLE member;
+DROP TABLE person;
+DROP TABLE project;
+DROP TABLE org;
