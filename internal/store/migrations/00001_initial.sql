@@ -72,7 +72,7 @@ CREATE TABLE login (
     revoked_at   BIGINT,
     PRIMARY KEY (org, id)
 );
-CREATE INDEX login_user ON login (org, user_id);
+CREATE INDEX login_by_user ON login (org, user_id);
 
 CREATE TABLE api_key (
     org            TEXT NOT NULL REFERENCES org (id),
@@ -87,7 +87,7 @@ CREATE TABLE api_key (
     revoked_at     BIGINT,
     PRIMARY KEY (org, id)
 );
-CREATE INDEX api_key_user ON api_key (org, user_id);
+CREATE INDEX api_key_by_user ON api_key (org, user_id);
 
 CREATE TABLE enrol_token (
     org        TEXT NOT NULL REFERENCES org (id),
@@ -159,7 +159,8 @@ CREATE TABLE session (
     client_addr     TEXT NOT NULL,
     os_user         TEXT NOT NULL, -- asked for; empty: the agent's default
     reason          TEXT NOT NULL, -- given by the user
-    params          TEXT NOT NULL, -- base64 of the bytes that open the stream
+    command         TEXT NOT NULL, -- JSON array: the arguments for lists, cut short; the whole is in session_params
+    tty             BIGINT NOT NULL, -- 1: on a PTY
     owner_key       TEXT NOT NULL, -- base64 of the P-256 point that may join and resume
     node            TEXT NOT NULL, -- the node that relays it
     epoch           BIGINT NOT NULL, -- counts the agent's joins; every write by a relay says epoch = its own
@@ -185,10 +186,21 @@ CREATE TABLE session (
     rec_problem     TEXT NOT NULL,
     PRIMARY KEY (org, id)
 );
+CREATE INDEX session_of_node ON session (node, state) WHERE state <> 'ended';
 CREATE INDEX session_list ON session (org, created_at, id);
 CREATE INDEX session_live ON session (org, instance) WHERE state <> 'ended';
-CREATE INDEX session_user ON session (org, user_id, created_at);
-CREATE INDEX session_credential ON session (org, credential_id) WHERE state <> 'ended';
+CREATE INDEX session_by_user ON session (org, user_id, created_at);
+CREATE INDEX session_by_credential ON session (org, credential_id) WHERE state <> 'ended';
+
+-- The parameters of a session, apart because they may be megabytes; dropped when nobody can attach any more, since
+-- environments hold secrets.
+CREATE TABLE session_params (
+    org     TEXT NOT NULL REFERENCES org (id),
+    session TEXT NOT NULL,
+    params  TEXT NOT NULL, -- base64 of the bytes that open the stream
+    PRIMARY KEY (org, session),
+    FOREIGN KEY (org, session) REFERENCES session (org, id)
+);
 
 CREATE TABLE ticket (
     org        TEXT NOT NULL REFERENCES org (id),
@@ -197,7 +209,8 @@ CREATE TABLE ticket (
     side       TEXT NOT NULL, -- client, agent
     gen        BIGINT NOT NULL,
     node       TEXT NOT NULL,
-    owner_key  TEXT NOT NULL, -- client: becomes the session's owner key when redeemed
+    owner_key  TEXT NOT NULL, -- client: base64 of the P-256 point that must sign the join
+    attach     BIGINT NOT NULL, -- 1: owner_key becomes the session's when redeemed; 0: it must be it still
     user_id    TEXT NOT NULL, -- client: who it was minted for
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
@@ -205,6 +218,7 @@ CREATE TABLE ticket (
     PRIMARY KEY (org, hash),
     FOREIGN KEY (org, session) REFERENCES session (org, id)
 );
+CREATE INDEX ticket_of_session ON ticket (org, session);
 CREATE INDEX ticket_expiry ON ticket (expires_at);
 
 -- Nonces of resume requests, so that a signature serves once.
@@ -239,6 +253,7 @@ CREATE TABLE audit_event (
 );
 CREATE UNIQUE INDEX audit_event_idx ON audit_event (log, idx) WHERE idx IS NOT NULL;
 CREATE INDEX audit_event_unplaced ON audit_event (log, created_at, id) WHERE idx IS NULL;
+CREATE INDEX audit_event_list ON audit_event (log, created_at, id);
 CREATE INDEX audit_event_session ON audit_event (log, session) WHERE session <> '';
 
 CREATE TABLE audit_hash (
@@ -272,6 +287,7 @@ DROP TABLE audit_event;
 DROP TABLE node;
 DROP TABLE resume_nonce;
 DROP TABLE ticket;
+DROP TABLE session_params;
 DROP TABLE session;
 DROP TABLE instance_label;
 DROP TABLE instance;
