@@ -43,6 +43,7 @@ func Call[In, Out any](ctx context.Context, c *Client, op Op[In, Out], in In) (O
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 64<<20)).Decode(&out); err != nil {
 		return out, sess.Wrap(err, sess.CodeUnavailable, "the server's answer to "+op.ID+" can't be read", "is something between you and it that answers in its place?")
 	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 4096)) // read to its end, the connection serves again
 	return out, nil
 }
 

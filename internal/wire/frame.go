@@ -61,12 +61,13 @@ const (
 	ExitStatement Type = 0x07 // the agent says how the process ended, until answered: JSON sess.Exit; agent → relay
 	ExitOK        Type = 0x08 // the status is on record, no payload; relay → agent
 	Done          Type = 0x09 // the client has everything and the status, no payload; client → relay → agent
-	Away          Type = 0x0a // the other side's connection is gone, no payload; relay → ends
+	Away          Type = 0x0a // relay → ends: the other side's connection is gone; client → relay: I detach on purpose; no payload
 	Moved         Type = 0x0b // the session lives elsewhere: ask the API, no payload; relay → ends
 	End           Type = 0x0c // the session is over: JSON EndFrame; relay → ends
 	Notice        Type = 0x0d // a line for people: UTF-8 text, at most MaxNotice bytes; relay → client
 	Error         Type = 0x0e // this connection is closed because …: JSON ErrorFrame; anyone → the one that did it
 	Beat          Type = 0x0f // life, no payload; anyone
+	Screen        Type = 0x10 // bytes that draw the terminal as it stands, ahead of a Go that skips what led to it; relay → client
 )
 
 // MaxNotice bounds the text of a Notice, in bytes.
@@ -121,6 +122,7 @@ func (t Type) Skip() bool { return t >= 0x80 }
 var typeNames = [...]string{
 	Data: "data", Ctl: "ctl", Credit: "credit", Ask: "ask", Hello: "hello", Go: "go", ExitStatement: "exit",
 	ExitOK: "exit_ok", Done: "done", Away: "away", Moved: "moved", End: "end", Notice: "notice", Error: "error", Beat: "beat",
+	Screen: "screen",
 }
 
 // String gives the name of t as PROTOCOL.md uses it.
@@ -151,7 +153,7 @@ func Decode(frame []byte) (Header, []byte, error) {
 	switch {
 	case h.Type.Skip():
 		return h, payload, nil
-	case h.Type == 0 || h.Type > Beat:
+	case h.Type == 0 || h.Type > Screen:
 		return h, nil, fmt.Errorf("%w 0x%02x", ErrType, uint8(h.Type))
 	case h.Flags&^FlagFIN != 0 || h.FIN() && h.Type != Data:
 		return h, nil, fmt.Errorf("%w 0x%02x on %v", ErrFlags, h.Flags, h.Type)
