@@ -1,0 +1,147 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// request is what the outer layers know of an HTTP request.
+type request struct {
+	id     string
+	addr   netip.Addr // of the client, as far as we can believe it
+	remote string     // address and port of the connection
+}
+
+type requestKey struct{}
+
+// requestOf gives what outer put into ctx.
+func requestOf(ctx context.Context) request {
+	r, _ := ctx.Value(requestKey{}).(request)
+	return r
+}
+
+// responseTimeout bounds how long a client may take to read an answer; streams set their own.
+const responseTimeout = time.Minute
+
+// outer is the layer around all handlers: it names the request, works out who calls, bounds the time of the answer,
+// turns panics into problem documents, and logs.
+func (s *Server) outer(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		req := request{id: newRequestID(), addr: clientAddr(r, s.cfg.TrustedProxies), remote: r.RemoteAddr}
+		start := s.now()
+		h := w.Header()
+		h.Set("X-Request-Id", req.id)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		if s.cfg.TLS != TLSOff {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(responseTimeout)) // a test's recorder has none
+		sw := &statusWriter{ResponseWriter: w}
+		defer func() {
+			p := recover()
+			if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares so too
+				panic(p)
+			}
+			if p != nil {
+				s.log.Error("panic in handler", "request_id", req.id, "path", r.URL.Path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+				if sw.status == 0 {
+					s.writeError(sw, req, fmt.Errorf("panic: %v", p))
+				}
+			}
+			s.log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("request_id", req.id), slog.String("method", r.Method),
+				slog.String("path", r.URL.Path), slog.Int("status", sw.status), slog.String("client", req.addr.String()), slog.Duration("took", s.now().Sub(start)))
+		}()
+		next.ServeHTTP(sw, r.WithContext(context.WithValue(r.Context(), requestKey{}, req)))
+	})
+}
+
+// writeError answers with the problem document of err, and logs what the document does not say.
+func (s *Server) writeError(w http.ResponseWriter, req request, err error) {
+	p := s.problem(req, err)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // the client may be gone
+}
+
+// problem gives the document people may see of err. What it hides goes to the log.
+func (s *Server) problem(req request, err error) *api.Problem {
+	p := api.NewProblem(err, req.id)
+	if p.Code == sess.CodeInternal {
+		s.log.Error("request failed", "request_id", req.id, "error", err)
+	}
+	return p
+}
+
+// notFound answers requests that no route matches.
+func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
+	s.writeError(w, requestOf(r.Context()), sess.New(sess.CodeNotFound, "there is no such operation: "+r.Method+" on this path",
+		"compare the versions of client and server; docs/reference/openapi.json lists what there is"))
+}
+
+func newRequestID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails: it crashes the program instead
+	return "req_" + hex.EncodeToString(b[:])
+}
+
+// clientAddr gives the address of the client: the connection's, or what a trusted proxy says it is. Proxies append to
+// X-Forwarded-For, so it is read from its end for as long as the one who wrote is trusted.
+func clientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {
+	addr := addrOf(r.RemoteAddr)
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && trusts(trusted, addr); i-- {
+		a, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		addr = a.Unmap().WithZone("")
+	}
+	return addr
+}
+
+func trusts(trusted []netip.Prefix, a netip.Addr) bool {
+	for _, p := range trusted {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(code int) {
+	if w.status == 0 || w.status < 200 {
+		w.status = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Write implements http.ResponseWriter.
+func (w *statusWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach what is below.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
