@@ -192,6 +192,7 @@ type Session struct {
 	Command        string
 	Tty            int64
 	OwnerKey       string
+	FormerKeys     string
 	Node           sess.NodeID
 	Epoch          int64
 	ClientMinted   int64
@@ -223,16 +224,18 @@ type SessionParam struct {
 }
 
 type Ticket struct {
-	Org       sess.OrgID
-	Hash      string
-	Session   sess.SessionID
-	Side      sess.Side
-	Gen       int64
-	Node      sess.NodeID
-	OwnerKey  string
-	Attach    int64
-	UserID    sess.UserID
-	CreatedAt int64
-	ExpiresAt int64
-	UsedAt    *int64
+	Org          sess.OrgID
+	Hash         string
+	Session      sess.SessionID
+	Side         sess.Side
+	Gen          int64
+	Node         sess.NodeID
+	OwnerKey     string
+	Attach       int64
+	UserID       sess.UserID
+	Credential   string
+	CredentialID string
+	CreatedAt    int64
+	ExpiresAt    int64
+	UsedAt       *int64
 }

@@ -162,6 +162,7 @@ CREATE TABLE session (
     command         TEXT NOT NULL, -- JSON array: the arguments for lists, cut short; the whole is in session_params
     tty             BIGINT NOT NULL, -- 1: on a PTY
     owner_key       TEXT NOT NULL, -- base64 of the P-256 point that may join and resume
+    former_keys     TEXT NOT NULL, -- owner keys that attach replaced, separated by spaces: whoever shows one is told so
     node            TEXT NOT NULL, -- the node that relays it
     epoch           BIGINT NOT NULL, -- counts the agent's joins; every write by a relay says epoch = its own
     client_minted   BIGINT NOT NULL, -- generations of tickets
@@ -203,18 +204,20 @@ CREATE TABLE session_params (
 );
 
 CREATE TABLE ticket (
-    org        TEXT NOT NULL REFERENCES org (id),
-    hash       TEXT NOT NULL UNIQUE, -- hex SHA-256 of the ticket
-    session    TEXT NOT NULL,
-    side       TEXT NOT NULL, -- client, agent
-    gen        BIGINT NOT NULL,
-    node       TEXT NOT NULL,
-    owner_key  TEXT NOT NULL, -- client: base64 of the P-256 point that must sign the join
-    attach     BIGINT NOT NULL, -- 1: owner_key becomes the session's when redeemed; 0: it must be it still
-    user_id    TEXT NOT NULL, -- client: who it was minted for
-    created_at BIGINT NOT NULL,
-    expires_at BIGINT NOT NULL,
-    used_at    BIGINT,
+    org           TEXT NOT NULL REFERENCES org (id),
+    hash          TEXT NOT NULL UNIQUE, -- hex SHA-256 of the ticket
+    session       TEXT NOT NULL,
+    side          TEXT NOT NULL, -- client, agent
+    gen           BIGINT NOT NULL,
+    node          TEXT NOT NULL,
+    owner_key     TEXT NOT NULL, -- client: base64 of the P-256 point that must sign the join
+    attach        BIGINT NOT NULL, -- 1: owner_key and credential become the session's when redeemed; 0: owner_key must be it still
+    user_id       TEXT NOT NULL, -- client: who it was minted for, and by which credential
+    credential    TEXT NOT NULL,
+    credential_id TEXT NOT NULL,
+    created_at    BIGINT NOT NULL,
+    expires_at    BIGINT NOT NULL,
+    used_at       BIGINT,
     PRIMARY KEY (org, hash),
     FOREIGN KEY (org, session) REFERENCES session (org, id)
 );
