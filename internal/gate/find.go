@@ -1,0 +1,101 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/sessctl/sess/internal/policy"
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/store"
+)
+
+// Find loads the thing that an action is about. That there is none, and that the principal may not see it, become the
+// same answer, so that nobody learns of things by asking for them.
+type Find struct {
+	Type policy.Type
+	Name string // as it was asked for: a name, an id or a prefix
+	// By loads it, by the store's queries on the Tx; errors.Is(err, sess.ErrNotFound) or store.ErrNotFound: there is none.
+	// Where a prefix fits several, it leaves out those that Tx.Allowed or Tx.Scope don't let the principal see.
+	By func(*Tx) (policy.Resource, error)
+}
+
+// shows are the actions that make a thing visible.
+func shows(t policy.Type) policy.Action {
+	switch t {
+	case policy.TypeInstance:
+		return policy.InstanceShow
+	case policy.TypeSession:
+		return policy.SessionShow
+	case policy.TypeRecording:
+		return policy.RecordingShow
+	case policy.TypeToken:
+		return policy.TokenList
+	case policy.TypeKey:
+		return policy.KeyList
+	case policy.TypeOrg, policy.TypeProject, policy.TypeLogin, policy.TypeUser, policy.TypeLog:
+	}
+	return ""
+}
+
+// resolve is the finder of f.
+func (f Find) resolve(tx *Tx) (policy.Resource, error) {
+	asked := policy.Resource{Org: tx.who.Org, Type: f.Type, Name: f.Name}
+	on, err := f.By(tx)
+	switch {
+	case err != nil && notFound(err):
+		return asked, f.missing()
+	case err != nil:
+		return asked, err
+	case on.Org != tx.who.Org: // a query that forgot its org: never show it
+		return asked, f.missing()
+	}
+	// Seen, or allowed what is asked for: either way it exists for this principal. The agent of an instance sees nothing
+	// but may report on what is its own.
+	if tx.Allowed(tx.entry.Action, on) {
+		return on, nil
+	}
+	if show := shows(f.Type); show != "" && !tx.Allowed(show, on) {
+		tx.entry.On = on // the log knows better than the answer
+		return on, tx.hide(f.missing())
+	}
+	return on, nil
+}
+
+// hide refuses with the answer "not found".
+func (tx *Tx) hide(err *sess.Error) error {
+	tx.Detail("hidden", "yes")
+	return tx.refuse(err)
+}
+
+// missing is the one answer for what is not there or not to be seen.
+func (f Find) missing() *sess.Error {
+	hint := fmt.Sprintf("sessctl %s list shows what you may see", f.Type)
+	return sess.New(sess.CodeNotFound, fmt.Sprintf("no %s %q that you may see", f.Type, f.Name), hint)
+}
+
+func notFound(err error) bool {
+	return errors.Is(err, sess.ErrNotFound) || errors.Is(err, store.ErrNotFound)
+}
+
+// denied says in words what was refused and what would help.
+func (tx *Tx) denied(ctx context.Context, on policy.Resource, d policy.Decision) *sess.Error {
+	what := policy.Describe(tx.entry.Action)
+	if name := on.Name; name != "" {
+		what += ": " + name
+	} else if on.ID != "" && on.Type != policy.TypeOrg {
+		what += ": " + on.ID
+	}
+	hint := "nobody may do this"
+	if d.Missing != "" {
+		missing := d.Missing
+		if on.Project != "" {
+			if p, err := tx.GetProject(ctx, on.Org, on.Project); err == nil {
+				missing = strings.ReplaceAll(missing, string(on.Project), p.Name)
+			}
+		}
+		hint = "ask an admin of the organisation for " + missing
+	}
+	return sess.New(sess.CodeDenied, "you may not "+what, hint)
+}

@@ -1,0 +1,138 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sessctl/sess/internal/audit"
+	"github.com/sessctl/sess/internal/policy"
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/store"
+)
+
+// Tx is what a guarded function gets: the store's transaction, and the event that is being written. It is for one
+// goroutine and void once the function returned.
+type Tx struct {
+	*store.Tx
+
+	gate    *Gate
+	who     sess.Principal
+	grants  []sess.Grant
+	entry   Entry
+	id      sess.EventID
+	refusal error
+}
+
+func (g *Gate) newTx(_ context.Context, st *store.Tx, who sess.Principal, act policy.Action) *Tx {
+	return &Tx{
+		Tx: st, gate: g, who: who, id: sess.NewEventID(),
+		entry: Entry{Who: who, Action: act, On: policy.Resource{Org: who.Org}, Outcome: audit.Allowed, Time: g.now()},
+	}
+}
+
+// Who gives the principal that asks.
+func (tx *Tx) Who() sess.Principal { return tx.who }
+
+// Grants gives the roles that the principal holds; none for agents, the server and the box's owner.
+func (tx *Tx) Grants() []sess.Grant { return slices.Clone(tx.grants) }
+
+// EventID gives the id of the event that is being written.
+func (tx *Tx) EventID() sess.EventID { return tx.id }
+
+// Detail adds a detail to the event: within the limits of package audit, never a secret.
+func (tx *Tx) Detail(key, value string) {
+	if tx.entry.Details == nil {
+		tx.entry.Details = map[string]string{}
+	}
+	tx.entry.Details[key] = value
+}
+
+// Reason sets the reason of the event: what the person gave.
+func (tx *Tx) Reason(text string) { tx.entry.Reason = text }
+
+// On says better what the event is about: the id of what was just made, say. It changes no decision.
+func (tx *Tx) On(r policy.Resource) { tx.entry.On = r }
+
+// Session sets the session of the event.
+func (tx *Tx) Session(id sess.SessionID) { tx.entry.Session = id }
+
+// Allowed decides a further question for the same principal: about the rows of a list, or a detail of what is asked for.
+// It is not recorded by itself.
+func (tx *Tx) Allowed(act policy.Action, on policy.Resource) bool {
+	return tx.gate.policy.Decide(tx.who, tx.grants, act, on, tx.context()).Allowed
+}
+
+// Scope says on which things of type t the principal may do act, for use in a query.
+func (tx *Tx) Scope(act policy.Action, t policy.Type) policy.Scope {
+	return tx.gate.policy.Scope(tx.who, tx.grants, act, t, tx.context())
+}
+
+func (tx *Tx) context() policy.Context {
+	return policy.Context{Now: store.Micros(tx.entry.Time)}
+}
+
+// decide loads what the decision needs and makes it. A refusal is both returned and kept in tx.refusal.
+func (tx *Tx) decide(ctx context.Context, find finder) error {
+	if err := tx.load(ctx); err != nil {
+		return err
+	}
+	on, err := find(tx)
+	if on.Org != "" {
+		tx.entry.On = on
+	}
+	if on.Type == policy.TypeSession || on.Type == policy.TypeRecording {
+		tx.entry.Session = sess.SessionID(on.ID)
+	}
+	if err != nil {
+		return err
+	}
+	d := tx.gate.policy.Decide(tx.who, tx.grants, tx.entry.Action, on, tx.context())
+	if len(d.Failed) > 0 {
+		tx.gate.log.ErrorContext(ctx, "policy rules failed", "rules", d.Failed, "action", string(tx.entry.Action))
+	}
+	if d.Allowed {
+		return nil
+	}
+	return tx.refuse(tx.denied(ctx, on, d))
+}
+
+// load finds out whether the principal is an active member of its org, and the roles it holds.
+func (tx *Tx) load(ctx context.Context) error {
+	if !policy.NeedsMember(tx.who) {
+		return nil
+	}
+	m, err := tx.GetMember(ctx, tx.who.Org, tx.who.User)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return tx.refuse(sess.New(sess.CodeDenied, "you are no member of this organisation", "ask an admin of the organisation to invite you"))
+	case err != nil:
+		return fmt.Errorf("load member: %w", err)
+	case m.Active == 0:
+		return tx.refuse(sess.New(sess.CodeDenied, "your account in this organisation is not active", "ask an admin of the organisation to activate it"))
+	}
+	rows, err := tx.ListGrantsOfUser(ctx, tx.who.Org, tx.who.User)
+	if err != nil {
+		return fmt.Errorf("load grants: %w", err)
+	}
+	for _, r := range rows {
+		tx.grants = append(tx.grants, sess.Grant{ID: r.ID, Role: r.Role, Project: r.Project})
+	}
+	return nil
+}
+
+// refuse makes err the outcome, with the event's id as the name of the denial.
+func (tx *Tx) refuse(err *sess.Error) error {
+	tx.entry.Outcome, tx.entry.Code, tx.entry.Reason = audit.Refused, err.Code, err.Message
+	if err.Code == sess.CodeDenied {
+		err.Hint += fmt.Sprintf(" (denial %s)", tx.id)
+	}
+	tx.refusal = err
+	return err
+}
+
+// record appends the event to the log within st.
+func (tx *Tx) record(ctx context.Context, st *store.Tx) error {
+	return tx.gate.append(ctx, st, tx.id, tx.entry)
+}

@@ -1,0 +1,140 @@
+package policy
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/types"
+
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// entityTypes are the types of the schema that things have.
+func entityType(t Type) types.EntityType {
+	switch t {
+	case TypeOrg:
+		return "Org"
+	case TypeInstance:
+		return "Instance"
+	case TypeSession:
+		return "Session"
+	case TypeRecording:
+		return "Recording"
+	case TypeKey:
+		return "Key"
+	case TypeToken:
+		return "Token"
+	case TypeLogin:
+		return "Login"
+	case TypeLog:
+		return "Log"
+	case TypeProject, TypeUser: // no rule speaks of them yet
+	}
+	return ""
+}
+
+// question is a request to Cedar and the entities it speaks of.
+type question struct {
+	cedar.Request
+	entities types.EntityMap
+}
+
+// request puts a question in the words of the schema; false when the schema knows no such action on such a thing, which
+// nothing can allow then.
+func (e *Engine) request(who sess.Principal, grants []sess.Grant, act Action, on Resource, cx Context) (question, bool) {
+	typ := entityType(on.Type)
+	if typ == "" || who.User == "" || who.Org == "" || !e.words.applies[act][typ] {
+		return question{}, false
+	}
+	org := scope(string(on.Org))
+	parent := org
+	entities := make(types.EntityMap, 5)
+	entities[org] = types.Entity{UID: org}
+	if on.Project != "" {
+		parent = scope(string(on.Project))
+		entities[parent] = types.Entity{UID: parent, Parents: types.NewEntityUIDSet(org)}
+	}
+	user := userEntity(who, grants, org)
+	entities[user.UID] = user
+	// The id of a thing that does not exist yet is empty; no rule looks at it.
+	thing := types.NewEntityUID(typ, types.String(on.ID))
+	entities[thing] = types.Entity{UID: thing, Parents: types.NewEntityUIDSet(parent), Attributes: attributes(on), Tags: labels(on.Labels)}
+	return question{
+		Request: cedar.Request{
+			Principal: user.UID, Action: types.NewEntityUID(actionType, types.String(act)), Resource: thing, Context: context(who, on, cx),
+		},
+		entities: entities,
+	}, true
+}
+
+func scope(id string) types.EntityUID { return types.NewEntityUID("Scope", types.String(id)) }
+
+func userUID(id sess.UserID) types.EntityUID { return types.NewEntityUID("User", types.String(id)) }
+
+func userEntity(who sess.Principal, grants []sess.Grant, org types.EntityUID) types.Entity {
+	var admin, operator, reader, auditor []types.Value
+	for _, g := range grants {
+		at := org
+		if g.Project != "" {
+			at = scope(string(g.Project))
+		}
+		switch g.Role {
+		case sess.RoleAdmin:
+			admin = append(admin, at)
+		case sess.RoleOperator:
+			operator = append(operator, at)
+		case sess.RoleReadOnly:
+			reader = append(reader, at)
+		case sess.RoleAuditor:
+			auditor = append(auditor, at)
+		} // a role that this version does not know gives nothing
+	}
+	return types.Entity{UID: userUID(who.User), Attributes: types.NewRecord(types.RecordMap{
+		"org": org, "name": types.String(who.Name), "kind": types.String(who.UserKind), "credential": types.String(who.Credential),
+		"admin": types.NewSet(admin...), "operator": types.NewSet(operator...), "reader": types.NewSet(reader...), "auditor": types.NewSet(auditor...),
+	})}
+}
+
+// attributes gives what the schema says a thing of this type has.
+func attributes(on Resource) types.Record {
+	m := types.RecordMap{}
+	switch on.Type {
+	case TypeInstance:
+		m["name"], m["region"] = types.String(on.Name), types.String(on.Region)
+	case TypeSession, TypeRecording:
+		m["kind"], m["osUser"] = types.String(on.SessionKind), types.String(on.OSUser)
+		m["instance"] = types.NewEntityUID("Instance", types.String(on.Instance))
+		m["region"] = types.String(on.Region)
+	case TypeOrg, TypeProject, TypeKey, TypeToken, TypeLogin, TypeUser, TypeLog:
+	}
+	switch on.Type {
+	case TypeSession, TypeRecording, TypeKey, TypeLogin:
+		if on.Owner != "" {
+			m["owner"] = userUID(on.Owner)
+		}
+	case TypeOrg, TypeProject, TypeInstance, TypeToken, TypeUser, TypeLog:
+	}
+	return types.NewRecord(m)
+}
+
+func labels(l map[string]string) types.Record {
+	if len(l) == 0 {
+		return types.Record{}
+	}
+	m := make(types.RecordMap, len(l))
+	for k, v := range l {
+		m[types.String(k)] = types.String(v)
+	}
+	return types.NewRecord(m)
+}
+
+func context(who sess.Principal, on Resource, cx Context) types.Record {
+	m := types.RecordMap{
+		"now": types.NewDatetime(time.UnixMicro(cx.Now)), "kind": types.String(on.SessionKind), "osUser": types.String(on.OSUser),
+	}
+	if a := who.Addr.Unmap().WithZone(""); a.IsValid() {
+		m["address"] = types.IPAddr(netip.PrefixFrom(a, a.BitLen()))
+	}
+	return types.NewRecord(m)
+}
