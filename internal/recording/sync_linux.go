@@ -1,0 +1,27 @@
+package recording
+
+import (
+	"os"
+	"syscall"
+)
+
+// datasync brings f's data to the disk, and of its metadata only what is needed to read it back.
+func datasync(f *os.File) error {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var errSync error
+	err = c.Control(func(fd uintptr) {
+		for {
+			errSync = syscall.Fdatasync(int(fd)) //nolint:gosec // a descriptor
+			if errSync != syscall.EINTR {        //nolint:errorlint // a plain errno
+				return
+			}
+		}
+	})
+	if err == nil {
+		err = errSync
+	}
+	return err
+}
