@@ -1,0 +1,141 @@
+package identity
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/sessctl/sess/internal/policy"
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/store"
+)
+
+const (
+	hintLogin = `run "sessctl login"`
+	hintKey   = `make a new one with "sessctl key create" and put it into SESSCTL_API_KEY`
+)
+
+// Authenticate turns a login token or an API key into the principal it stands for. It reads one row, every time: what was
+// revoked a moment ago is refused. All refusals are unauthenticated and say what to do.
+func (s *Service) Authenticate(ctx context.Context, bearer string, addr netip.Addr) (sess.Principal, error) {
+	if bearer == "" {
+		return sess.Principal{}, sess.New(sess.CodeUnauthenticated, "you are not logged in", hintLogin)
+	}
+	t, err := sess.ParseToken(bearer, sess.TokenLogin, sess.TokenAPIKey)
+	if err != nil {
+		public := sess.Public(err)
+		return sess.Principal{}, s.refuse(ctx, "", addr, policy.Authenticate, "",
+			sess.New(sess.CodeUnauthenticated, public.Message, "copy the key again, or "+hintLogin))
+	}
+	check := s.byLogin
+	if t.Kind == sess.TokenAPIKey {
+		check = s.byKey
+	}
+	who, err := check(ctx, sess.HashToken(bearer), addr)
+	if err != nil {
+		if e, ok := errors.AsType[*sess.Error](err); ok && e.Code == sess.CodeUnauthenticated {
+			return sess.Principal{}, s.refuse(ctx, who.Org, addr, policy.Authenticate, who.Name, e)
+		}
+		return sess.Principal{}, err
+	}
+	return who, nil
+}
+
+func (s *Service) byLogin(ctx context.Context, hash string, addr netip.Addr) (sess.Principal, error) {
+	var l store.GetLoginByHashRow
+	err := s.db.Read(ctx, func(tx *store.Tx) (err error) {
+		l, err = tx.GetLoginByHash(ctx, hash)
+		return err
+	})
+	if err != nil && isNotFound(err) || err == nil && !sameHash(hash, l.Hash) {
+		return sess.Principal{}, unauthenticated("this login is not known here", hintLogin)
+	}
+	if err != nil {
+		return sess.Principal{}, fmt.Errorf("look for login: %w", err)
+	}
+	who := sess.Principal{Org: l.Org, User: l.UserID, Name: l.Name, UserKind: l.Kind, Credential: sess.CredentialLogin, CredentialID: string(l.ID), Addr: addr}
+	now := s.now()
+	switch {
+	case l.RevokedAt != nil:
+		return who, unauthenticated("this login was ended", hintLogin)
+	case l.ExpiresAt <= store.Micros(now):
+		return who, unauthenticated(fmt.Sprintf("this login is over: it was valid for %s", inWords(loginLife)), hintLogin)
+	case l.LastUsedAt <= store.Micros(now.Add(-loginIdle)):
+		return who, unauthenticated(fmt.Sprintf("this login is over: it was not used for %s", inWords(loginIdle)), hintLogin)
+	case l.Active == 0:
+		return who, unauthenticated("your account is not active", "ask an admin of the organisation to activate it")
+	}
+	if l.LastUsedAt < store.Micros(now.Add(-touchEvery)) {
+		s.noted(ctx, s.Touch(ctx, who.Org, l.ID))
+	}
+	return who, nil
+}
+
+func (s *Service) byKey(ctx context.Context, hash string, addr netip.Addr) (sess.Principal, error) {
+	var k store.GetAPIKeyByHashRow
+	err := s.db.Read(ctx, func(tx *store.Tx) (err error) {
+		k, err = tx.GetAPIKeyByHash(ctx, hash)
+		return err
+	})
+	if err != nil && isNotFound(err) || err == nil && !sameHash(hash, k.Hash) {
+		return sess.Principal{}, unauthenticated("this API key is not known here", "is it for another server? "+hintKey)
+	}
+	if err != nil {
+		return sess.Principal{}, fmt.Errorf("look for API key: %w", err)
+	}
+	who := sess.Principal{Org: k.Org, User: k.UserID, Name: k.Name, UserKind: k.Kind, Credential: sess.CredentialKey, CredentialID: string(k.ID), Addr: addr}
+	now := s.now()
+	switch {
+	case k.RevokedAt != nil:
+		return who, unauthenticated("this API key was deleted", hintKey)
+	case k.ExpiresAt <= store.Micros(now):
+		return who, unauthenticated("this API key ran out on "+store.Time(k.ExpiresAt).Format(time.DateOnly), hintKey)
+	case k.Active == 0:
+		return who, unauthenticated("the account of this API key is not active", "ask an admin of the organisation to activate it")
+	}
+	if older := store.Micros(now.Add(-touchEvery)); k.LastUsedAt == nil || *k.LastUsedAt < older {
+		at := store.Micros(now)
+		s.noted(ctx, s.db.Write(ctx, func(tx *store.Tx) error {
+			_, err := tx.TouchAPIKey(ctx, store.TouchAPIKeyParams{Org: k.Org, ID: k.ID, Now: &at, Address: addr.String(), Older: &older})
+			return err
+		}))
+	}
+	return who, nil
+}
+
+// Touch notes that a login is in use, at most once a minute: a live session counts as use.
+func (s *Service) Touch(ctx context.Context, org sess.OrgID, id sess.LoginID) error {
+	now := s.now()
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.TouchLogin(ctx, org, id, store.Micros(now), store.Micros(now.Add(-touchEvery)))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("note use of login: %w", err)
+	}
+	return nil
+}
+
+// noted logs that a use could not be written down: no reason to turn somebody away.
+func (s *Service) noted(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.log.WarnContext(ctx, "use of credential not noted", "err", err)
+	}
+}
+
+// sameHash compares once more what the database found, in constant time and byte by byte.
+func sameHash(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+func unauthenticated(message, hint string) *sess.Error {
+	return sess.New(sess.CodeUnauthenticated, message, hint)
+}
+
+func inWords(d time.Duration) string {
+	if d >= 2*time.Hour {
+		return fmt.Sprintf("%d hours", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d minutes", int(d.Minutes()))
+}
