@@ -1,0 +1,180 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sessctl/sess/internal/agent/pty"
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// killPatience is how long Kill waits for processes to be gone, and how long output may then still be held open by one
+// that could not be killed.
+const killPatience = 2 * time.Second
+
+// Process is the main process of a session, with all that descends from it.
+type Process struct {
+	// Warning is a line for the user about how it was started; mostly empty.
+	Warning string
+
+	sup     *Supervisor
+	session sess.SessionID
+	tree    *tree
+	proc    *os.Process
+	pid     int
+	tty     *pty.PTY // nil: pipes
+	in      *os.File
+	out     *burst
+	errs    *burst // nil with a terminal
+
+	waited chan struct{} // closed when the main process has ended
+	exit   sess.Exit     // valid then
+	closed sync.Once
+}
+
+// Pid is the main process's id.
+func (p *Process) Pid() int { return p.pid }
+
+// Input is where the process's input goes. Writing fails with EPIPE once a command has closed its input.
+func (p *Process) Input() io.Writer { return p.in }
+
+// CloseInput passes end of file on: the pipe is closed; a terminal that reads lines gets its end-of-file character.
+func (p *Process) CloseInput() error {
+	if p.tty == nil {
+		return p.in.Close()
+	}
+	_, err := p.in.Write(p.tty.EOF())
+	return err
+}
+
+// Output is what the process writes: its standard output, or everything with a terminal. Closing it makes further
+// writes fail there.
+func (p *Process) Output() io.ReadCloser { return p.out }
+
+// Errors is its standard error, nil with a terminal.
+func (p *Process) Errors() io.ReadCloser {
+	if p.errs == nil {
+		return nil
+	}
+	return p.errs
+}
+
+// Done is closed when the main process has ended.
+func (p *Process) Done() <-chan struct{} { return p.waited }
+
+// Wait waits for the main process and tells how it ended.
+func (p *Process) Wait() sess.Exit {
+	<-p.waited
+	return p.exit
+}
+
+func (p *Process) wait() {
+	defer close(p.waited)
+	state, err := p.proc.Wait()
+	p.sup.forget(p)
+	if err != nil {
+		p.exit = sess.Exit{Status: 255, Message: "the agent lost sight of the process"}
+		p.sup.cfg.Log.Error("wait for main process", "session", p.session, "error", err)
+		return
+	}
+	ws, ok := state.Sys().(syscall.WaitStatus)
+	switch {
+	case !ok:
+		p.exit = sess.Exit{Status: state.ExitCode()}
+	case ws.Signaled():
+		p.exit = sess.Exit{Status: 128 + int(ws.Signal()), Signal: signalName(ws.Signal())}
+	default:
+		p.exit = sess.Exit{Status: ws.ExitStatus()}
+	}
+}
+
+// Resize sets the terminal's size; without a terminal it does nothing.
+func (p *Process) Resize(cols, rows uint16) error {
+	if p.tty == nil {
+		return nil
+	}
+	return p.tty.Resize(cols, rows)
+}
+
+// Signal sends a signal by name: to the foreground process group of the terminal, else to the process group.
+func (p *Process) Signal(name string) error {
+	sig := unix.SignalNum(name)
+	if sig == 0 {
+		return fmt.Errorf("unknown signal %q", name)
+	}
+	group := p.pid
+	if p.tty != nil {
+		if fg, err := p.tty.Foreground(); err == nil && fg > 1 {
+			group = fg
+		}
+	}
+	if group <= 1 {
+		return nil
+	}
+	err := unix.Kill(-group, sig)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
+}
+
+// Hangup asks the whole tree to end: SIGHUP, and SIGCONT so that stopped ones hear it.
+func (p *Process) Hangup() {
+	p.tree.signal(p, unix.SIGHUP)
+	p.tree.signal(p, unix.SIGCONT)
+}
+
+// Terminate asks the whole tree to end with SIGTERM.
+func (p *Process) Terminate() {
+	p.tree.signal(p, unix.SIGTERM)
+	p.tree.signal(p, unix.SIGCONT)
+}
+
+// Kill ends the whole tree, daemonised processes included, and waits a moment until it is gone. Output that is still
+// there can be read afterwards, up to its end of file.
+func (p *Process) Kill() {
+	if err := p.tree.kill(p); err != nil {
+		p.sup.cfg.Log.Warn("some processes of a session could not be killed", "session", p.session, "error", err)
+	}
+	p.out.cut(killPatience)
+	if p.errs != nil {
+		p.errs.cut(killPatience)
+	}
+}
+
+// Close frees files and the cgroup. The tree must have been killed.
+func (p *Process) Close() {
+	p.closed.Do(func() {
+		p.closeFiles()
+		p.tree.remove()
+	})
+}
+
+func (p *Process) closeFiles() {
+	if p.tty != nil {
+		p.tty.Close()
+	}
+	if p.in != nil {
+		_ = p.in.Close()
+	}
+	if p.out != nil {
+		_ = p.out.Close()
+	}
+	if p.errs != nil {
+		_ = p.errs.Close()
+	}
+}
+
+func signalName(s syscall.Signal) string {
+	if name := unix.SignalName(s); name != "" {
+		return name
+	}
+	return fmt.Sprintf("SIG%d", int(s))
+}

@@ -1,0 +1,79 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// Config says whose processes a Supervisor keeps.
+type Config struct {
+	Instance sess.InstanceID
+	Boot     sess.BootID
+	Log      *slog.Logger
+	// NoCgroup makes the Supervisor go without cgroups even where there are some.
+	NoCgroup bool
+	// TTYGroup is the group of terminals; 0 means the group "tty" of this machine.
+	TTYGroup int
+}
+
+// Supervisor starts the processes of sessions and sees to it that none outlives its session. There is one per process.
+type Supervisor struct {
+	cfg      Config
+	mark     string // value of MarkAgent
+	cgroup   string // directory that sessions' cgroups are made in; empty: there is none
+	orphans  bool   // orphans of sessions become our children
+	ttyGroup int
+
+	mu sync.Mutex // also held while a process is being started, so that the reaper knows it
+	// live are the main processes that run, by pid.
+	live map[int]*Process
+}
+
+// NewSupervisor prepares the machine: where cgroups (v2) can't be used, orphaned processes of sessions become this
+// process's children until ctx ends.
+func NewSupervisor(ctx context.Context, cfg Config) (*Supervisor, error) {
+	s := &Supervisor{cfg: cfg, mark: string(cfg.Instance) + "/" + string(cfg.Boot), live: map[int]*Process{}, ttyGroup: cfg.TTYGroup}
+	if s.ttyGroup == 0 {
+		s.ttyGroup = systemTTYGroup()
+	}
+	if !cfg.NoCgroup {
+		s.cgroup = findCgroup(s.cgroupName(""))
+	}
+	if s.cgroup == "" || os.Getpid() == 1 {
+		if err := s.adoptOrphans(ctx); err != nil {
+			return nil, fmt.Errorf("become the reaper of orphans: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// Holds says what holds the processes of a session together, for logs and status.
+func (s *Supervisor) Holds() string {
+	if s.cgroup != "" {
+		return "cgroup"
+	}
+	if s.orphans {
+		return "subreaper"
+	}
+	return "process groups"
+}
+
+func (s *Supervisor) forget(p *Process) {
+	s.mu.Lock()
+	delete(s.live, p.pid)
+	s.mu.Unlock()
+}
+
+func systemTTYGroup() int {
+	f, err := os.Open(groupFile)
+	if err != nil {
+		return -1
+	}
+	defer f.Close()
+	return groupID(f, "tty")
+}

@@ -1,0 +1,66 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// tree is all processes of one session. Darwin has neither cgroups nor sub-reapers: it is the terminal session's process
+// groups, found by their session leader.
+type tree struct{}
+
+func (s *Supervisor) cgroupName(string) string { return "" }
+
+func findCgroup(string) string { return "" }
+
+func (s *Supervisor) newTree(sess.SessionID) *tree { return &tree{} }
+
+func (t *tree) place(*syscall.SysProcAttr) (release func(), ok bool) { return func() {}, false }
+
+func (t *tree) leaveCgroup(*syscall.SysProcAttr) {}
+
+func (t *tree) remove() {}
+
+func (t *tree) signal(p *Process, sig unix.Signal) { _ = t.each(p, sig) }
+
+func (t *tree) kill(p *Process) error {
+	for range 3 { // new ones may be born meanwhile
+		if err := t.each(p, unix.SIGKILL); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tree) each(p *Process, sig unix.Signal) error {
+	var last error
+	if err := unix.Kill(-p.pid, sig); err != nil && !errors.Is(err, unix.ESRCH) {
+		last = err
+	}
+	procs, err := unix.SysctlKinfoProcSlice("kern.proc.all")
+	if err != nil {
+		return errors.Join(last, err)
+	}
+	for _, k := range procs {
+		pid := int(k.Proc.P_pid)
+		if pid <= 1 {
+			continue
+		}
+		if sid, err := unix.Getsid(pid); err == nil && sid == p.pid {
+			if err := unix.Kill(pid, sig); err != nil && !errors.Is(err, unix.ESRCH) {
+				last = err
+			}
+		}
+	}
+	return last
+}
+
+// KillLeftovers does nothing here: there is nothing to know them by.
+func (s *Supervisor) KillLeftovers() int { return 0 }
+
+func (s *Supervisor) adoptOrphans(context.Context) error { return nil }
