@@ -5,7 +5,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"math/big"
 
@@ -54,16 +53,6 @@ func appendCoordinates(r, s *big.Int) []byte {
 	r.FillBytes(out[:coordinate])
 	s.FillBytes(out[coordinate:])
 	return out
-}
-
-// joinSignature gives the Sess-Signature header that goes with ticket to the relay.
-func (k sessionKey) joinSignature(ticket string, session sess.SessionID, server string) (string, error) {
-	hash := sha256.Sum256([]byte(ticket))
-	sig, err := k.sign(wire.JoinMessage(hash[:], session, sess.SideClient, server))
-	if err != nil {
-		return "", err
-	}
-	return base64.RawURLEncoding.EncodeToString(sig), nil
 }
 
 // resumeProof gives a fresh nonce and the signature that asks for another ticket of session.

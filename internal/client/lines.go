@@ -1,0 +1,61 @@
+package client
+
+import (
+	"fmt"
+	"io"
+	"sync"
+)
+
+// lineUI speaks in plain lines: for commands without a terminal of their own. A state is erased when it is over, where a
+// person reads; in a log it stays, and its end is told.
+type lineUI struct {
+	w        io.Writer
+	terminal bool
+
+	mu   sync.Mutex // protects the following
+	held bool
+}
+
+func (u *lineUI) hold(text string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.erase()
+	u.held = true
+	if u.terminal {
+		fmt.Fprintf(u.w, "sessctl: %s", text)
+		return
+	}
+	fmt.Fprintf(u.w, "sessctl: %s\n", text)
+}
+
+func (u *lineUI) release() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.held && !u.terminal {
+		fmt.Fprintln(u.w, "sessctl: connected again")
+	}
+	u.erase()
+	u.held = false
+}
+
+func (u *lineUI) say(text string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.erase()
+	u.held = false
+	fmt.Fprintf(u.w, "sessctl: %s\n", text)
+}
+
+// hint says something that only helps a person.
+func (u *lineUI) hint(text string) {
+	if u.terminal {
+		u.say(text)
+	}
+}
+
+// erase takes a held line off the terminal; the caller holds mu.
+func (u *lineUI) erase() {
+	if u.held && u.terminal {
+		fmt.Fprint(u.w, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,206 @@
+package client
+
+import (
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/term"
+)
+
+func isTerminal(f *os.File) bool { return f != nil && term.IsTerminal(int(f.Fd())) } //nolint:gosec // a descriptor
+
+// TerminalSize gives the size of the terminal behind f in cells, 0, 0 when it is none.
+func TerminalSize(f *os.File) (cols, rows uint16) {
+	c, r, err := term.GetSize(int(f.Fd())) //nolint:gosec // a descriptor
+	if err != nil || c < 0 || r < 0 || c > 1<<16-1 || r > 1<<16-1 {
+		return 0, 0
+	}
+	return uint16(c), uint16(r)
+}
+
+// TerminalEnv gives the variables of this process's environment that a program needs to draw on our terminal.
+func TerminalEnv(environ []string) map[string]string {
+	env := map[string]string{}
+	for _, kv := range environ {
+		for i := range kv {
+			if kv[i] != '=' {
+				continue
+			}
+			if k := kv[:i]; k == "LANG" || k == "COLORTERM" || len(k) > 3 && k[:3] == "LC_" {
+				env[k] = kv[i+1:]
+			}
+			break
+		}
+	}
+	return env
+}
+
+// terminal is the user's terminal while a session has it. It is the ui of the session, too.
+type terminal struct {
+	o       TerminalIO
+	console func() // undoes what openConsole did
+	wake    *resizes
+	redraw  func() // asks the session to draw again what a line of ours covered
+
+	mu     sync.Mutex // protects the following
+	state  *term.State
+	screen screen
+	held   string // a state that is shown, or waits for a good moment
+	shown  bool
+	lines  []string // lines that wait for a good moment
+}
+
+// openTerminal puts the terminal into raw mode.
+func openTerminal(o TerminalIO, redraw func()) (*terminal, error) {
+	t := &terminal{o: o, console: openConsole(o.Out), redraw: redraw}
+	if isTerminal(o.In) {
+		state, err := term.MakeRaw(int(o.In.Fd())) //nolint:gosec // a descriptor
+		if err != nil {
+			t.console()
+			return nil, fmt.Errorf("put the terminal into raw mode: %w", err)
+		}
+		t.state = state
+	}
+	t.wake = watchResize(t)
+	return t, nil
+}
+
+func (t *terminal) raw() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state != nil
+}
+
+// again puts the terminal back into raw mode, after somebody stopped and continued the process.
+func (t *terminal) again() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.state != nil {
+		_, _ = term.MakeRaw(int(t.o.In.Fd())) //nolint:gosec // a descriptor
+	}
+}
+
+func (t *terminal) resized() <-chan struct{} { return t.wake.c }
+
+// close brings the terminal back to what it was before. It may be called more than once.
+func (t *terminal) close() {
+	t.wake.stop()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unhold()
+	if undo := t.screen.restore(); len(undo) > 0 && isTerminal(t.o.Out) {
+		_, _ = t.o.Out.Write(undo)
+	}
+	for _, l := range t.lines {
+		t.print(l)
+	}
+	t.lines = nil
+	if t.state != nil {
+		_ = term.Restore(int(t.o.In.Fd()), t.state) //nolint:gosec // a descriptor
+		t.state = nil
+	}
+	t.console()
+}
+
+// guard runs f and restores the terminal should it panic.
+func (t *terminal) guard(f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			t.close()
+			panic(r)
+		}
+	}()
+	f()
+}
+
+// Write shows output of the session.
+func (t *terminal) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n, err := t.o.Out.Write(p)
+	t.screen.feed(p[:n])
+	if (t.held != "" && !t.shown || len(t.lines) > 0) && t.screen.ground() {
+		t.flush()
+	}
+	return n, err
+}
+
+// hold shows a state: on a terminal in its first row, which is put out of the way of what the session drew last, and
+// elsewhere as a line.
+func (t *terminal) hold(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unhold()
+	if t.o.Escape != NoEscape && t.state != nil {
+		text += " (" + escapeName(t.o.Escape) + ". to end)"
+	}
+	t.held = text
+	t.flush()
+}
+
+func (t *terminal) release() {
+	t.mu.Lock()
+	covered := t.shown && isTerminal(t.o.Lines)
+	t.unhold()
+	t.mu.Unlock()
+	if covered {
+		t.redraw()
+	}
+}
+
+func (t *terminal) say(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lines = append(t.lines, text)
+	t.flush()
+}
+
+// flush shows what waits, if the session is not in the middle of an escape sequence or a character; the caller holds mu.
+func (t *terminal) flush() {
+	if !t.screen.ground() {
+		return
+	}
+	for _, l := range t.lines {
+		t.print(l)
+	}
+	t.lines = nil
+	if t.held == "" || t.shown {
+		return
+	}
+	t.shown = true
+	if !isTerminal(t.o.Lines) {
+		fmt.Fprintf(t.o.Lines, "sessctl: %s\n", t.held)
+		return
+	}
+	fmt.Fprintf(t.o.Lines, "\x1b7\x1b[1;1H\x1b[7m\x1b[K sessctl: %s \x1b[m\x1b8", t.held)
+}
+
+// unhold takes a state away; the caller holds mu.
+func (t *terminal) unhold() {
+	if t.shown && isTerminal(t.o.Lines) {
+		fmt.Fprint(t.o.Lines, "\x1b7\x1b[1;1H\x1b[m\x1b[K\x1b8")
+	}
+	t.held, t.shown = "", false
+}
+
+// print shows a line that stays; the caller holds mu.
+func (t *terminal) print(text string) {
+	switch {
+	case !isTerminal(t.o.Lines):
+		fmt.Fprintf(t.o.Lines, "sessctl: %s\n", text)
+	case t.screen.alternate():
+		fmt.Fprintf(t.o.Lines, "\x1b7\x1b[1;1H\x1b[7m\x1b[K sessctl: %s \x1b[m\x1b8", text)
+	default:
+		fmt.Fprintf(t.o.Lines, "\r\n\x1b[Ksessctl: %s\r\n", text)
+	}
+}
+
+// help lists the escapes.
+func (t *terminal) help(c byte) {
+	e := escapeName(c)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fmt.Fprintf(t.o.Lines, "%s?\r\nEscapes, behind Enter:\r\n"+
+		"  %s.  end the session\r\n  %sd  detach: leave it running\r\n  %s?  this help\r\n  %s%s  send %s\r\n", e, e, e, e, e, e, e)
+}
