@@ -61,10 +61,10 @@ func (tx *Tx) Session(id sess.SessionID) { tx.entry.Session = id }
 // Allowed decides a further question for the same principal: about the rows of a list, or a detail of what is asked for.
 // It is not recorded by itself.
 func (tx *Tx) Allowed(act policy.Action, on policy.Resource) bool {
-	return tx.gate.policy.Decide(tx.who, tx.grants, act, on, tx.context()).Allowed
+	return tx.gate.policy.Allows(tx.who, tx.grants, act, on, tx.context())
 }
 
-// Scope says on which things of type t the principal may do act, for use in a query.
+// Scope says on which things of type t the principal may do act, for use in a query; check the rows with Allowed too.
 func (tx *Tx) Scope(act policy.Action, t policy.Type) policy.Scope {
 	return tx.gate.policy.Scope(tx.who, tx.grants, act, t, tx.context())
 }

@@ -48,51 +48,61 @@ func NeedsMember(who sess.Principal) bool {
 // Decide says whether who, an active member with these grants (or an agent, the server, the box's owner), may do act to
 // on. It never crosses an organisation.
 func (e *Engine) Decide(who sess.Principal, grants []sess.Grant, act Action, on Resource, cx Context) Decision {
-	d := e.decide(who, grants, act, on, cx)
-	if !d.Allowed && len(d.Failed) == 0 && NeedsMember(who) && who.Org == on.Org {
-		d.Missing = e.missing(who, grants, act, on, cx)
-	}
-	return d
-}
-
-// Scope says on which things of type t who may do act.
-func (e *Engine) Scope(who sess.Principal, grants []sess.Grant, act Action, t Type, cx Context) Scope {
-	may := func(on Resource) bool {
-		on.Org, on.Type = who.Org, t
-		return e.decide(who, grants, act, on, cx).Allowed
-	}
-	if may(Resource{}) {
-		return Scope{Org: true}
-	}
-	var s Scope
-	for _, g := range grants {
-		p := g.Project
-		if p != "" && !slices.Contains(s.Projects, p) && may(Resource{Project: p}) {
-			s.Projects = append(s.Projects, p)
-		}
-		if !s.Own && who.User != "" {
-			s.Own = may(Resource{Project: p, Owner: who.User})
-		}
-	}
-	if !s.Own && who.User != "" {
-		s.Own = may(Resource{Owner: who.User})
-	}
-	return s
-}
-
-// decide is Decide without the hint.
-func (e *Engine) decide(who sess.Principal, grants []sess.Grant, act Action, on Resource, cx Context) Decision {
 	if who.Org != on.Org {
 		return Decision{}
 	}
 	if !NeedsMember(who) {
 		return fixed(who, act, on)
 	}
-	r, ok := e.request(who, grants, act, on, cx)
+	q, ok := e.request(who, grants, act, on, cx)
 	if !ok {
 		return Decision{}
 	}
-	verdict, diag := cedar.Authorize(e.rules[act], r.entities, r.Request)
+	d := e.judge(q, act)
+	if !d.Allowed && len(d.Failed) == 0 {
+		d.Missing = e.missing(q, who, grants, act, on)
+	}
+	return d
+}
+
+// Allows is Decide for who wants no reasons: for the rows of a list.
+func (e *Engine) Allows(who sess.Principal, grants []sess.Grant, act Action, on Resource, cx Context) bool {
+	if who.Org != on.Org {
+		return false
+	}
+	if !NeedsMember(who) {
+		return fixed(who, act, on).Allowed
+	}
+	q, ok := e.request(who, grants, act, on, cx)
+	return ok && e.judge(q, act).Allowed
+}
+
+// Scope says on which things of type t who may do act.
+func (e *Engine) Scope(who sess.Principal, grants []sess.Grant, act Action, t Type, cx Context) Scope {
+	may := func(on Resource) bool {
+		on.Org, on.Type = who.Org, t
+		return e.Allows(who, grants, act, on, cx)
+	}
+	if may(Resource{}) {
+		return Scope{Org: true}
+	}
+	var s Scope
+	for _, g := range append(grants[:len(grants):len(grants)], sess.Grant{}) {
+		p := g.Project
+		switch {
+		case slices.Contains(s.Projects, p):
+		case p != "" && may(Resource{Project: p}):
+			s.Projects = append(s.Projects, p)
+		case !s.Own && who.User != "":
+			s.Own = may(Resource{Project: p, Owner: who.User})
+		}
+	}
+	return s
+}
+
+// judge evaluates the rules that speak of act.
+func (e *Engine) judge(q question, act Action) Decision {
+	verdict, diag := cedar.Authorize(e.rules[act], q.entities, q.Request)
 	var d Decision
 	for _, x := range diag.Errors {
 		d.Failed = append(d.Failed, string(x.PolicyID))
@@ -108,15 +118,13 @@ func (e *Engine) decide(who sess.Principal, grants []sess.Grant, act Action, on 
 }
 
 // missing says which role would have allowed it, by asking again with each.
-func (e *Engine) missing(who sess.Principal, grants []sess.Grant, act Action, on Resource, cx Context) string {
-	if who.User == "" {
-		return ""
-	}
+func (e *Engine) missing(q question, who sess.Principal, grants []sess.Grant, act Action, on Resource) string {
 	for _, project := range slices.Compact([]sess.ProjectID{on.Project, ""}) {
 		var roles []string
 		for _, r := range []sess.Role{sess.RoleReadOnly, sess.RoleOperator, sess.RoleAuditor, sess.RoleAdmin} {
 			with := append(slices.Clone(grants), sess.Grant{Role: r, Project: project})
-			if e.decide(who, with, act, on, cx).Allowed {
+			q.entities[q.Principal] = userEntity(who, with, scope(string(on.Org)))
+			if e.judge(q, act).Allowed {
 				roles = append(roles, string(r))
 			}
 		}

@@ -59,12 +59,12 @@ type Decision struct {
 }
 
 // Scope says which things of a type somebody may do an action to, in a form that a query can use. It is made from the
-// same rules as Decide, and is never narrower: where rules look at more than organisation, project and owner, check
-// every row with Decide too.
+// same rules as Decide, and is never narrower; it may be wider where rules look at more than organisation, project and
+// owner, and for what is one's own in projects where one holds nothing. So check every row with Allows too.
 type Scope struct {
 	Org      bool             // everything in the organisation
 	Projects []sess.ProjectID // everything in these projects
-	Own      bool             // what is one's own, wherever it is
+	Own      bool             // what is one's own
 }
 
 // Empty reports whether nothing is in scope.

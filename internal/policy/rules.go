@@ -99,7 +99,7 @@ func loadRules(fsys fs.FS, w *words) ([]rule, error) {
 func parseRules(file string, text []byte, w *words) ([]rule, error) {
 	list, err := cedar.NewPolicyListFromBytes(file, text)
 	if err != nil {
-		return nil, fmt.Errorf("parse policies: %w", err)
+		return nil, fmt.Errorf("parse policies of %s: %w", file, err)
 	}
 	check := validate.New(w.schema, validate.WithStrict())
 	var rules []rule
