@@ -51,7 +51,7 @@ func (db *DB) openFile(ctx context.Context, file string) (err error) {
 	}
 	if db.writer, err = sql.Open("sqlite", sqliteURL(file, url.Values{
 		"_txlock": {"immediate"}, // take the write lock first: no upgrade can fail later
-		"_pragma": {"busy_timeout(" + busyTimeout + ")", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "trusted_schema(0)"},
+		"_pragma": {"busy_timeout(" + busyTimeout + ")", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "case_sensitive_like(1)", "trusted_schema(0)"},
 	})); err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (db *DB) openFile(ctx context.Context, file string) (err error) {
 		return errors.Join(err, db.writer.Close())
 	}
 	if db.reader, err = sql.Open("sqlite", sqliteURL(file, url.Values{
-		"_pragma": {"busy_timeout(" + busyTimeout + ")", "query_only(1)", "trusted_schema(0)"},
+		"_pragma": {"busy_timeout(" + busyTimeout + ")", "query_only(1)", "case_sensitive_like(1)", "trusted_schema(0)"},
 	})); err != nil {
 		return errors.Join(err, db.writer.Close())
 	}

@@ -1,0 +1,176 @@
+package store_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/sessctl/sess/internal/store"
+	"github.com/sessctl/sess/internal/store/storetest"
+)
+
+// queryArgs are arguments that don't follow from a parameter's name (fixture_test.go), as "Query.parameter"; ORG in a
+// text is the org whose rows are meant. Add to it when TestTenancy says that a query finds nothing in its own org.
+var queryArgs = map[string]any{
+	"CreateOrg.id":   "org_new",
+	"CreateOrg.name": "new",
+
+	"InsertSessionParams.session":  "ses_detached_ORG",
+	"ListSessionsByPrefix.pattern": "ses_%",
+	"ListSessions.state":           "all", "ListSessions.instance": "", "ListSessions.person": "", "ListSessions.only_of": "", "ListSessions.pattern": "%", "ListSessions.started_only": 0,
+	"ListLingeringSessionsOfNode.ended_at": 0,
+	"ListInstanceNames.base":               "v_name",
+	"ListInstancesByPrefix.prefix":         "v_name",
+	"ListInstances.prefix":                 "", "ListInstances.label_name": "", "ListInstances.projects": "",
+	"PutLabel.value":                "new",
+	"PurgeLoginFailures.created_at": timeExpires + 1,
+	"ListAPIKeys.owner":             "",
+}
+
+// barren lists queries that do nothing visible in the fixture's own org, with the reason why that is no matter.
+var barren = map[string]string{
+	"CreateOrg": "it makes an org, and touches none that is there",
+}
+
+// outcome is what a call did, as far as its caller and the rows can tell.
+type outcome struct {
+	result string
+	rows   map[string][]string // of the org that asks, by table
+	others map[string][]string // of the other org
+}
+
+var errUndo = errors.New("undo")
+
+// TestTenancy tries every query of every room. It is the proof that an org can neither see nor change another's rows:
+// each query is called for org B, with arguments of A's rows and of B's, in a world in which only B exists and in one in
+// which A does, too. Both calls must give the same result and leave the same rows of B; and A's rows stay as they were.
+func TestTenancy(t *testing.T) {
+	queries := loadQueries(t)
+	for dialect, open := range map[store.Dialect]func(testing.TB) *store.DB{store.SQLite: storetest.SQLite, store.Postgres: storetest.Postgres} {
+		t.Run(string(dialect), func(t *testing.T) {
+			both := newWorld(t, open(t), "org_a", "org_b")
+			alone := newWorld(t, open(t), "org_b")
+			for _, q := range queries {
+				t.Run(q.name, func(t *testing.T) { tryQuery(t, q, both, alone) })
+			}
+		})
+	}
+}
+
+func tryQuery(t *testing.T, q query, both, alone *world) {
+	before := both.call(t, query{tables: q.tables}, "")
+	own := both.call(t, q, "org_b")
+	if reason := barren[q.name]; !didSomething(q, own, before) && reason == "" {
+		t.Errorf("it finds and changes nothing in its own org, so this test proves nothing: see queryArgs\n%s\nresult: %s", q.text, own.result)
+	}
+	ask := []string{"org_a", "org_b"}
+	if _, every := everyOrg[q.name]; every || !q.takesOrg() {
+		if q.kind != ":one" || q.name == "GetAccount" {
+			return // it ran, and that is all that can be said
+		}
+		ask = ask[1:] // what belongs to one org gives that one's row
+	}
+	for _, whose := range ask {
+		with, without := both.call(t, q, whose), alone.call(t, q, whose)
+		if with.result != without.result {
+			t.Errorf("org_b, asking with values of %s, gets\n\t%s\nand without org_a on the server\n\t%s", whose, with.result, without.result)
+		}
+		for table := range with.rows {
+			if table != "org" && tenantColumn(t, table) == "" {
+				continue // of the box
+			}
+			if !slices.Equal(with.rows[table], without.rows[table]) {
+				t.Errorf("with values of %s, rows of org_b in %s become\n\t%s\nand without org_a on the server\n\t%s", whose, table,
+					strings.Join(with.rows[table], "\n\t"), strings.Join(without.rows[table], "\n\t"))
+			}
+			if !slices.Equal(with.others[table], before.others[table]) {
+				t.Errorf("with values of %s, org_b changed rows of org_a in %s:\n\t%s", whose, table, strings.Join(with.others[table], "\n\t"))
+			}
+		}
+	}
+}
+
+// call runs q for org_b with values of whose, looks, and takes everything back. With whose empty it only looks.
+func (w *world) call(t *testing.T, q query, whose string) outcome {
+	t.Helper()
+	o := outcome{rows: map[string][]string{}, others: map[string][]string{}}
+	err := w.db.Write(t.Context(), func(tx *store.Tx) error {
+		if whose != "" {
+			var err error
+			if o.result, err = w.invoke(t, tx, q, whose); err != nil {
+				o.result = "error: " + class(err)
+				if !errors.Is(err, store.ErrNotFound) {
+					return errUndo // the transaction is spoilt
+				}
+			}
+		}
+		if whose == "" || q.writes() {
+			for _, table := range q.tables {
+				o.rows[table] = w.rows(t, tx, table, "org_b")
+				o.others[table] = w.rows(t, tx, table, "org_a")
+			}
+		}
+		return errUndo
+	})
+	if !errors.Is(err, errUndo) {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func (w *world) invoke(t *testing.T, tx *store.Tx, q query, whose string) (string, error) {
+	t.Helper()
+	in := append([]reflect.Value{reflect.ValueOf(tx.Queries), reflect.ValueOf(t.Context())}, w.args(t, q, "org_b", whose)...)
+	out := q.method.Func.Call(in)
+	if err, _ := out[len(out)-1].Interface().(error); err != nil {
+		return "", err
+	}
+	if len(out) == 1 {
+		return "", nil
+	}
+	b, err := json.Marshal(out[0].Interface())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []json.RawMessage
+	if json.Unmarshal(b, &list) != nil {
+		return string(b), nil
+	}
+	var lines []string // a RETURNING has no order
+	for _, l := range list {
+		lines = append(lines, string(l))
+	}
+	slices.Sort(lines)
+	return "[" + strings.Join(lines, ", ") + "]", nil
+}
+
+// class gives the part of an error that is the same in two databases.
+func class(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return fmt.Sprint(pg.Code, " ", pg.ConstraintName)
+	}
+	return regexp.MustCompile(`^sql: .*|^constraint failed: [^(]*`).FindString(err.Error()) + " of " + err.Error()
+}
+
+// didSomething reports whether a call had a visible effect or result.
+func didSomething(q query, o, before outcome) bool {
+	if strings.HasPrefix(o.result, "error: ") {
+		return false
+	}
+	if q.kind == ":exec" || q.kind == ":execrows" {
+		for table := range o.rows {
+			if !slices.Equal(o.rows[table], before.rows[table]) {
+				return true
+			}
+		}
+		return false
+	}
+	return o.result != "[]" && o.result != "0" && o.result != `""`
+}
