@@ -1,0 +1,210 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// ExportVersion is the version of the export format; readers refuse a higher one.
+const ExportVersion = 1
+
+// maxLine bounds a line of an export: an event in which every byte was escaped, and what stands around it.
+const maxLine = 6*MaxEvent + 1<<10
+
+// Header is the first line of an export. What it says is for people; nothing of it is trusted.
+type Header struct {
+	Version int       `json:"sess_audit_export"`
+	Log     string    `json:"log"`
+	Size    int64     `json:"size"` // events with a place
+	Key     string    `json:"key"`  // the verifier key, as the server claims it
+	Time    time.Time `json:"time"` // of the export
+}
+
+// line is any other line; one of the three.
+type line struct {
+	Index      *int64  `json:"idx,omitempty"` // with Hash and Body: an event in its place
+	Hash       string  `json:"hash,omitempty"`
+	Body       *string `json:"body,omitempty"`
+	Unplaced   bool    `json:"unplaced,omitempty"`   // with Body: an event that has no place yet
+	Checkpoint string  `json:"checkpoint,omitempty"` // signed: the tree over the events so far; the last line is one
+}
+
+// Writer writes an export: a header, events in order with checkpoints among them, events without a place, and the
+// checkpoint over all placed ones. Nothing is held back but a buffer; call Close.
+type Writer struct {
+	w    *bufio.Writer
+	enc  *json.Encoder
+	next int64
+}
+
+// NewWriter writes the header of an export to w.
+func NewWriter(w io.Writer, h Header) (*Writer, error) {
+	h.Version = ExportVersion
+	h.Time = h.Time.UTC()
+	b := bufio.NewWriterSize(w, 64<<10)
+	x := &Writer{w: b, enc: newEncoder(b)}
+	return x, x.put(h)
+}
+
+// Event writes the verbatim bytes of the event at idx; they come in order from 0.
+func (x *Writer) Event(idx int64, body []byte) error {
+	if idx != x.next {
+		return fmt.Errorf("export audit log: event %d follows %d", idx, x.next-1)
+	}
+	x.next++
+	s := string(body)
+	return x.put(line{Index: &idx, Hash: tlog.RecordHash(body).String(), Body: &s})
+}
+
+// Unplaced writes an event that has no place yet; they come after the others.
+func (x *Writer) Unplaced(body []byte) error {
+	s := string(body)
+	return x.put(line{Unplaced: true, Body: &s})
+}
+
+// Checkpoint writes a signed checkpoint whose size is the number of events written so far, or at the very end the last
+// one.
+func (x *Writer) Checkpoint(signed string) error { return x.put(line{Checkpoint: signed}) }
+
+// Close writes what is buffered. It does not close the underlying writer.
+func (x *Writer) Close() error {
+	if err := x.w.Flush(); err != nil {
+		return fmt.Errorf("write audit export: %w", err)
+	}
+	return nil
+}
+
+func newEncoder(w io.Writer) *json.Encoder {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc
+}
+
+func (x *Writer) put(v any) error {
+	if err := x.enc.Encode(v); err != nil {
+		return fmt.Errorf("write audit export: %w", err)
+	}
+	return nil
+}
+
+// Record is one line of an export behind its header: an event in its place, an event without one (Index -1), or a
+// checkpoint.
+type Record struct {
+	Line       int // counted from 1
+	Index      int64
+	Body       []byte
+	Hash       tlog.Hash // as the file says, for an event in its place
+	Checkpoint string
+}
+
+// errLine is a line that can't be read; the reader can go on behind it.
+type errLine struct {
+	line int
+	err  error
+}
+
+func (e *errLine) Error() string { return fmt.Sprintf("line %d: %v", e.line, e.err) }
+func (e *errLine) Unwrap() error { return e.err }
+
+// Reader reads an export line by line, in bounded memory.
+type Reader struct {
+	Header Header
+	r      *bufio.Reader
+	line   int
+}
+
+// NewReader reads the header of an export.
+func NewReader(r io.Reader) (*Reader, error) {
+	x := &Reader{r: bufio.NewReaderSize(r, 64<<10)}
+	b, err := x.next()
+	var bad *errLine
+	if errors.Is(err, io.EOF) {
+		return nil, sess.New(sess.CodeInvalid, "the file is empty", "export it with sessctl audit export")
+	} else if err != nil && !errors.As(err, &bad) {
+		return nil, err
+	}
+	if err != nil || json.Unmarshal(b, &x.Header) != nil || x.Header.Version == 0 {
+		return nil, sess.New(sess.CodeInvalid, "this is no export of an audit log", "make one with sessctl audit export")
+	}
+	if x.Header.Version > ExportVersion || x.Header.Version < 0 {
+		return nil, sess.New(sess.CodeInvalid, fmt.Sprintf("the export has version %d, and this program knows %d", x.Header.Version, ExportVersion),
+			"use a newer sessctl")
+	}
+	return x, nil
+}
+
+// Next reads the next line; io.EOF after the last. Any other error that is an *errLine concerns that line only.
+func (x *Reader) Next() (Record, error) {
+	b, err := x.next()
+	if err != nil {
+		return Record{}, err
+	}
+	bad := func(err error) (Record, error) { return Record{Line: x.line}, &errLine{x.line, err} }
+	var l line
+	if err := json.Unmarshal(b, &l); err != nil {
+		return bad(fmt.Errorf("not valid JSON: %w", err))
+	}
+	// One way to write a line, so that no byte of it can differ unseen.
+	var again bytes.Buffer
+	if err := newEncoder(&again).Encode(l); err != nil || !bytes.Equal(bytes.TrimSuffix(again.Bytes(), []byte("\n")), b) {
+		return bad(errors.New("not written as an export of this version writes it"))
+	}
+	rec := Record{Line: x.line, Index: -1, Checkpoint: l.Checkpoint}
+	placed := l.Index != nil
+	switch {
+	case l.Checkpoint != "" && (placed || l.Unplaced || l.Body != nil):
+		return bad(errors.New("both an event and a checkpoint"))
+	case l.Checkpoint != "":
+		return rec, nil
+	case l.Body == nil || placed == l.Unplaced:
+		return bad(errors.New("neither an event nor a checkpoint"))
+	case len(*l.Body) > MaxEvent:
+		return bad(fmt.Errorf("event of %d bytes is larger than %d", len(*l.Body), MaxEvent))
+	}
+	rec.Body = []byte(*l.Body)
+	if placed {
+		rec.Index = *l.Index
+		if rec.Index < 0 {
+			return bad(fmt.Errorf("event has the place %d", rec.Index))
+		}
+		if rec.Hash, err = tlog.ParseHash(l.Hash); err != nil || rec.Hash.String() != l.Hash {
+			return bad(fmt.Errorf("event %d has no valid hash", rec.Index))
+		}
+	}
+	return rec, nil
+}
+
+// next gives the next line without its end. A line that is too long is skipped and an *errLine; one without an end is
+// io.ErrUnexpectedEOF in an *errLine.
+func (x *Reader) next() ([]byte, error) {
+	var b []byte
+	x.line++
+	for {
+		part, err := x.r.ReadSlice('\n')
+		if len(b) <= maxLine {
+			b = append(b, part...)
+		}
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF) && len(b) == 0:
+			return nil, io.EOF
+		case errors.Is(err, io.EOF):
+			return nil, &errLine{x.line, fmt.Errorf("the file ends within it: %w", io.ErrUnexpectedEOF)}
+		case err != nil:
+			return nil, fmt.Errorf("read audit export: %w", err)
+		case len(b) > maxLine:
+			return nil, &errLine{x.line, fmt.Errorf("longer than %d bytes", maxLine)}
+		}
+		return bytes.TrimSuffix(b, []byte("\n")), nil
+	}
+}
