@@ -34,7 +34,7 @@ func (s *Service) Accept(ctx context.Context, addr netip.Addr, in api.AcceptIn) 
 		return out, err
 	}
 	who := sess.Principal{Org: inv.Org, User: inv.UserID, Name: email, UserKind: sess.UserLocal, Addr: addr}
-	on := policy.Resource{Org: who.Org, Type: policy.TypeUser, ID: string(who.User), Owner: who.User, Name: email}
+	on := policy.Resource{Org: who.Org, Type: policy.TypeLogin, Owner: who.User, Name: email}
 	var ended []sess.LoginID
 	err = s.gate.Do(ctx, who, policy.Accept, on, func(tx *gate.Tx) error {
 		if ended, err = s.useInvite(ctx, tx, inv, email, hash); err != nil {
@@ -42,7 +42,6 @@ func (s *Service) Accept(ctx context.Context, addr netip.Addr, in api.AcceptIn) 
 		}
 		out, err = s.newLogin(ctx, tx, in.Body.Client)
 		out.OrgName = inv.OrgName
-		tx.On(on)
 		tx.Detail("invite", inv.ID)
 		return err
 	})

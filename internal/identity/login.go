@@ -157,8 +157,7 @@ func (s *Service) Logout(ctx context.Context, who sess.Principal) error {
 // Whoami says who is asking, by what, and the roles held.
 func (s *Service) Whoami(ctx context.Context, who sess.Principal) (api.WhoamiOut, error) {
 	var out api.WhoamiOut
-	on := policy.Resource{Org: who.Org, Type: policy.TypeUser, ID: string(who.User), Owner: who.User, Name: who.Name}
-	err := s.gate.Read(ctx, who, policy.Whoami, on, func(tx *gate.Tx) error {
+	err := s.gate.Read(ctx, who, policy.Whoami, policy.Org(who.Org), func(tx *gate.Tx) error {
 		org, err := tx.GetOrg(ctx, who.Org)
 		if err != nil {
 			return fmt.Errorf("load organisation: %w", err)

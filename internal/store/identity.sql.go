@@ -1103,14 +1103,29 @@ func (q *Queries) ListInstances(ctx context.Context, arg ListInstancesParams) ([
 const listInstancesByPrefix = `-- name: ListInstancesByPrefix :many
 SELECT org, id, project, name, region, public_key, token, hostname, os, arch, version, host, load, address, node, link, boot, last_seen, created_at, removed_at FROM instance
 WHERE org = $1 AND removed_at IS NULL
-  AND (name LIKE CAST($2 AS TEXT) || '%' OR id LIKE CAST($2 AS TEXT) || '%')
+  AND (CAST($2 AS BIGINT) = 1 OR CAST($3 AS TEXT) LIKE '%,' || project || ',%')
+  AND (name LIKE CAST($4 AS TEXT) || '%' OR id LIKE CAST($4 AS TEXT) || '%')
 ORDER BY name
-LIMIT $3
+LIMIT $5
 `
 
+type ListInstancesByPrefixParams struct {
+	Org          sess.OrgID
+	EveryProject int64
+	Projects     string
+	Prefix       string
+	Page         int32
+}
+
 // Those whose name or id begins with prefix, in order of name. prefix holds no wildcard but '_' (of an id).
-func (q *Queries) ListInstancesByPrefix(ctx context.Context, org sess.OrgID, prefix string, page int32) ([]Instance, error) {
-	rows, err := q.db.QueryContext(ctx, listInstancesByPrefix, org, prefix, page)
+func (q *Queries) ListInstancesByPrefix(ctx context.Context, arg ListInstancesByPrefixParams) ([]Instance, error) {
+	rows, err := q.db.QueryContext(ctx, listInstancesByPrefix,
+		arg.Org,
+		arg.EveryProject,
+		arg.Projects,
+		arg.Prefix,
+		arg.Page,
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -216,6 +216,7 @@ SELECT * FROM instance WHERE org = $1 AND id = $2 AND removed_at IS NULL;
 -- Those whose name or id begins with prefix, in order of name. prefix holds no wildcard but '_' (of an id).
 SELECT * FROM instance
 WHERE org = sqlc.arg(org) AND removed_at IS NULL
+  AND (CAST(sqlc.arg(every_project) AS BIGINT) = 1 OR CAST(sqlc.arg(projects) AS TEXT) LIKE '%,' || project || ',%')
   AND (name LIKE CAST(sqlc.arg(prefix) AS TEXT) || '%' OR id LIKE CAST(sqlc.arg(prefix) AS TEXT) || '%')
 ORDER BY name
 LIMIT sqlc.arg(page);
