@@ -58,6 +58,8 @@ type chain struct {
 	fileEnd int64    // where it ends there
 	stored  int64    // bytes of all segments, on disk
 	bytes   int64    // and uncompressed
+	count   int      // segments
+	ended   *link    // the end of the recording; nil while there is none
 	problem string   // the first mistake in the chain
 }
 
@@ -65,7 +67,10 @@ type chain struct {
 func (c *chain) note(l *link, line []byte) {
 	c.head = digest(line)
 	c.size += int64(len(line)) + 1
-	if l.End == "" {
+	if l.End != "" {
+		c.ended = l
+	} else {
+		c.count++
 		c.next, c.file, c.fileEnd = l.N+1, l.File, l.At+l.Size
 		c.stored += l.Size
 		c.bytes += l.Bytes
@@ -75,17 +80,9 @@ func (c *chain) note(l *link, line []byte) {
 // forgetLines keeps of a chain what its writer needs.
 func (c *chain) forgetLines() { c.links, c.lines = nil, nil }
 
-// end gives the end of the recording, nil while there is none.
-func (c *chain) end() *link {
-	if n := len(c.links); n > 0 && c.links[n-1].End != "" {
-		return &c.links[n-1]
-	}
-	return nil
-}
-
 // segments gives the links of segments.
 func (c *chain) segments() []link {
-	if c.end() != nil {
+	if c.ended != nil {
 		return c.links[:len(c.links)-1]
 	}
 	return c.links
@@ -128,7 +125,7 @@ func (c *chain) check(line []byte) (link, error) {
 		return link{N: c.next}, errLink
 	}
 	switch {
-	case c.end() != nil:
+	case c.ended != nil:
 		return link{N: c.next}, errors.New("follows the end")
 	case l.End != "" && l.End != sess.RecordingComplete && l.End != sess.RecordingIncomplete:
 		return link{N: c.next}, errLink

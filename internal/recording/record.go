@@ -146,6 +146,7 @@ func (r *Record) valid() bool {
 
 // segment walks the records of one ring file or one uncompressed segment: a checkpoint, then records in sequence.
 type segment struct {
+	all   []byte
 	rest  []byte
 	check checkpoint
 	seq   uint64 // of the next record
@@ -164,7 +165,7 @@ func openSegment(b []byte) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &segment{rest: b[n:], check: c, seq: r.Seq + 1, used: n, first: r}, nil
+	return &segment{all: b, rest: b[n:], check: c, seq: r.Seq + 1, used: n, first: r}, nil
 }
 
 // next gives the next record, io.EOF behind the last valid one.

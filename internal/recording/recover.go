@@ -26,7 +26,7 @@ func (d *Dir) openJournal(dir string, meta Meta) (*Journal, error) {
 	if j.chain, err = readChain(dir, raw); err != nil {
 		return nil, err
 	}
-	if j.chain.end() != nil {
+	if j.chain.ended != nil {
 		return nil, fmt.Errorf("session %s: %w", m.Session, ErrFinal)
 	}
 	j.why = j.chain.problem

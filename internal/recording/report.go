@@ -1,0 +1,119 @@
+package recording
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/wire"
+)
+
+// Report is what reading a recording found.
+type Report struct {
+	State    sess.RecordingState
+	Segments int    // in the chain
+	Damaged  int    // of those, not readable
+	Records  uint64 // read
+	Client   uint64 // payload bytes read, sent by the client
+	Agent    uint64 // and by the agent
+	Bytes    int64  // of the chain's segments, before compression
+	Stored   int64  // and on disk
+	Duration time.Duration
+	Digest   string   // hex SHA-256 over the chain; stands for the whole recording once that has ended
+	Problems []string // what is missing or altered, the first maxProblems
+}
+
+// maxProblems bounds the list of problems: the first ones tell the story.
+const maxProblems = 20
+
+// watcher follows records and notes what doesn't fit.
+type watcher struct {
+	seq      uint64 // of the next record
+	last     time.Duration
+	at       checkpoint
+	records  uint64
+	broken   int
+	problems []string
+	ended    bool
+}
+
+func (w *watcher) problem(format string, args ...any) {
+	if len(w.problems) < maxProblems {
+		w.problems = append(w.problems, fmt.Sprintf(format, args...))
+	}
+}
+
+func (w *watcher) damaged(err error) {
+	w.broken++
+	w.problem("%v", err)
+}
+
+// see takes one record in and checks that it continues the one before.
+func (w *watcher) see(r *Record) {
+	if w.at.streams == nil {
+		w.at.streams = make(map[streamKey]uint64)
+	}
+	if r.Seq != w.seq {
+		w.problem("%d records before %v are missing", r.Seq-w.seq, r.Time)
+	}
+	if r.Kind == KindCheckpoint && r.Seq != w.seq {
+		w.resume(r)
+	}
+	key := keyOf(r.Side, wire.StreamID{Channel: r.Header.Channel, Participant: r.Header.Participant})
+	switch have := w.at.streams[key]; {
+	case r.Kind == KindFrame && r.Header.Offset != have:
+		w.problem("channel %d from the %s goes on at %d behind %d, at %v", r.Header.Channel, r.Side, r.Header.Offset, have, r.Time)
+	case r.Kind == KindRun:
+		w.problem("channel %d from the %s: %d bytes before %v were not recorded here", r.Header.Channel, r.Side, r.Header.Offset-have, r.Time)
+	case r.Kind == KindMark && markKind(r.Payload) == MarkGap:
+		w.problem("a gap is marked at %v: %.200s", r.Time, r.Payload)
+	}
+	if r.Time < w.last {
+		w.problem("time runs backwards at %v", r.Time)
+	}
+	w.at.apply(r)
+	w.records++
+	w.seq, w.last = r.Seq+1, max(w.last, r.Time)
+}
+
+// resume takes up the streams behind a hole as the checkpoint there gives them.
+func (w *watcher) resume(r *Record) {
+	if c, err := decodeCheckpoint(r.Payload); err == nil {
+		c.client, c.agent = w.at.client, w.at.agent
+		w.at = c
+	}
+}
+
+// end compares what was read with what the end of the chain says.
+func (w *watcher) end(c *chain) {
+	if w.ended {
+		return
+	}
+	w.ended = true
+	l := c.ended
+	if w.seq != l.Seq || c.bytes != l.Bytes || c.stored != l.Stored {
+		w.problem("the end of the recording names %d records in %d bytes, read were %d in %d", l.Seq, l.Bytes, w.seq, c.bytes)
+	}
+	if l.End == sess.RecordingIncomplete && len(w.problems) == 0 {
+		w.problem("%s", l.Why)
+	}
+}
+
+func (w *watcher) report(c *chain) Report {
+	r := Report{
+		Segments: c.count, Damaged: w.broken, Records: w.records, Client: w.at.client, Agent: w.at.agent,
+		Bytes: c.bytes, Stored: c.stored, Duration: w.last, Digest: c.head, State: sess.RecordingActive,
+	}
+	if c.problem != "" {
+		r.Problems = append(r.Problems, c.problem)
+	}
+	r.Problems = append(r.Problems, w.problems...)
+	switch {
+	case c.ended == nil && w.broken == 0 && c.problem == "":
+	case c.ended != nil && len(r.Problems) == 0:
+		r.State = c.ended.End
+	default:
+		r.State = sess.RecordingIncomplete
+	}
+	return r
+}

@@ -1,0 +1,326 @@
+package recording
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// ContentType is the media type of a recording on its way.
+const ContentType = "application/vnd.sess.recording"
+
+// streamMagic begins a recording on its way.
+const streamMagic = "sessrec1"
+
+// The blocks of the stream: type u8, length u32, bytes.
+const (
+	blockMeta    = 'M' // meta.json
+	blockLink    = 'L' // a line of the chain
+	blockStored  = 'Z' // the segment of the link before, as stored
+	blockMissing = 'X' // instead of Z: why it can't be read
+	blockRing    = 'J' // a segment that is in no chain yet: its records, uncompressed
+	blockEnd     = 'E' // JSON streamEnd
+)
+
+// blockLimits bounds the blocks, in bytes.
+func blockLimit(kind byte) int {
+	switch kind {
+	case blockMeta:
+		return maxMeta
+	case blockLink, blockMissing, blockEnd:
+		return 4 << 10
+	case blockStored:
+		return maxSegmentStored
+	case blockRing:
+		return MaxSegmentBytes
+	default:
+		return 0
+	}
+}
+
+// streamEnd ends the stream, so that a cut one is never taken for a whole one.
+type streamEnd struct {
+	State sess.RecordingState `json:"state"` // as the sender knows it
+}
+
+// WriteTo sends the whole recording from its beginning to w, in the form a StreamReader takes. Segments go as they are
+// stored, so that the other end checks their digests itself. What Next gave before does not matter.
+func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	s := sender{w: w, from: &Reader{path: r.path, meta: r.meta, chain: r.chain, dec: r.dec}}
+	err := s.send()
+	return s.n, err
+}
+
+// sender is one WriteTo.
+type sender struct {
+	w    io.Writer
+	n    int64
+	from *Reader
+	buf  []byte
+}
+
+func (s *sender) write(b []byte) error {
+	n, err := s.w.Write(b)
+	s.n += int64(n)
+	return err
+}
+
+func (s *sender) block(kind byte, b []byte) error {
+	if len(b) > blockLimit(kind) {
+		return fmt.Errorf("send recording: block %c of %d bytes", kind, len(b))
+	}
+	head := [5]byte{kind}
+	binary.BigEndian.PutUint32(head[1:], uint32(len(b))) //nolint:gosec // checked
+	if err := s.write(head[:]); err != nil {
+		return err
+	}
+	return s.write(b)
+}
+
+// maxRounds bounds how often a sender looks for more at the end of a recording that is being written: what comes in
+// while it sends need not be sent, and a fast session must not keep it for ever.
+const maxRounds = 4 * ringFiles
+
+func (s *sender) send() error {
+	r := s.from
+	_, raw, err := readMeta(r.path, r.meta.Org, r.meta.Session)
+	if err != nil {
+		return err
+	}
+	if err := s.write([]byte(streamMagic)); err != nil {
+		return err
+	}
+	if err := s.block(blockMeta, raw); err != nil {
+		return err
+	}
+	for range maxRounds {
+		if err := s.links(); err != nil {
+			return err
+		}
+		sent := r.link
+		seg, err := r.find()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if r.link != sent { // the chain grew: links sends what find took
+			r.link = sent
+			continue
+		}
+		if err := s.ring(seg); err != nil {
+			return err
+		}
+	}
+	state := sess.RecordingActive
+	if r.chain.ended != nil {
+		state = r.chain.ended.End
+	}
+	b, err := json.Marshal(streamEnd{State: state})
+	if err != nil {
+		return err
+	}
+	return s.block(blockEnd, b)
+}
+
+// links sends the links of the chain that were not sent yet, each with its segment.
+func (s *sender) links() error {
+	r := s.from
+	for ; r.link < len(r.chain.links); r.link++ {
+		l := &r.chain.links[r.link]
+		if err := s.block(blockLink, r.chain.lines[r.link]); err != nil {
+			return err
+		}
+		if l.End != "" || l.File == "" {
+			continue
+		}
+		b, err := readStored(r.path, l, s.buf)
+		if err != nil {
+			if err := s.block(blockMissing, []byte(err.Error())[:min(len(err.Error()), 1<<10)]); err != nil {
+				return err
+			}
+			continue
+		}
+		s.buf = b
+		if err := s.block(blockStored, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ring sends a segment that is in no chain yet, up to its last whole record.
+func (s *sender) ring(seg *segment) error {
+	whole := seg.all
+	seg.begun = true
+	seg.skip()
+	s.from.watch.seq = seg.seq
+	return s.block(blockRing, whole[:seg.used])
+}
+
+// StreamReader takes in what WriteTo sent, from anywhere: nothing in it is trusted, everything is bounded, and a segment
+// that doesn't match its digest is left out and reported. It is for one goroutine.
+type StreamReader struct {
+	r     *bufio.Reader
+	meta  Meta
+	chain chain
+	dec   *zstd.Decoder
+	cur   *segment
+	want  *link // the link whose segment must come next
+	watch watcher
+	err   error // sticky
+	buf   []byte
+}
+
+var errStream = errors.New("malformed recording")
+
+// NewStreamReader reads the head of the stream. Close the StreamReader when done; r stays the caller's.
+func NewStreamReader(r io.Reader) (*StreamReader, error) {
+	s := &StreamReader{r: bufio.NewReaderSize(r, 64<<10)}
+	var magic [len(streamMagic)]byte
+	if _, err := io.ReadFull(s.r, magic[:]); err != nil {
+		return nil, fmt.Errorf("read recording: %w", cut(err))
+	}
+	if string(magic[:]) != streamMagic {
+		return nil, fmt.Errorf("%w: it does not begin with %q", errStream, streamMagic)
+	}
+	kind, b, err := s.block()
+	if err != nil {
+		return nil, err
+	}
+	if kind != blockMeta {
+		return nil, fmt.Errorf("%w: it has no description", errStream)
+	}
+	if s.meta, err = decodeMeta(b); err != nil {
+		return nil, err
+	}
+	s.chain.head = digest(b)
+	if s.dec, err = newDecoder(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close frees what the reader holds.
+func (s *StreamReader) Close() error {
+	s.dec.Close()
+	return nil
+}
+
+// Meta describes the session.
+func (s *StreamReader) Meta() Meta { return s.meta }
+
+// Report tells what has been read so far; behind io.EOF that is the whole recording.
+func (s *StreamReader) Report() Report { return s.watch.report(&s.chain) }
+
+// Next gives the next record, io.EOF behind the last. A stream that was cut off is io.ErrUnexpectedEOF.
+func (s *StreamReader) Next() (Record, error) {
+	for s.err == nil {
+		if s.cur != nil {
+			rec, err := s.cur.next()
+			switch {
+			case err != nil:
+				s.cur = nil
+			case rec.Seq >= s.watch.seq:
+				s.watch.see(&rec)
+				return rec, nil
+			}
+			continue
+		}
+		s.err = s.advance()
+	}
+	return Record{}, s.err
+}
+
+// advance takes in one block.
+func (s *StreamReader) advance() error {
+	kind, b, err := s.block()
+	if err != nil {
+		return err
+	}
+	if want := s.want != nil; want != (kind == blockStored || kind == blockMissing) {
+		return fmt.Errorf("%w: block %q is out of place", errStream, kind)
+	}
+	switch kind {
+	case blockLink:
+		if s.chain.add(append([]byte(nil), b...)); s.chain.ended == nil {
+			l := s.chain.links[len(s.chain.links)-1]
+			if l.File != "" {
+				s.want = &l
+			}
+		}
+		s.chain.forgetLines()
+	case blockStored:
+		l := s.want
+		s.want = nil
+		if s.cur, err = decodeSegment(b, l, s.dec); err != nil {
+			s.watch.damaged(err)
+		}
+	case blockMissing:
+		s.watch.damaged(fmt.Errorf("segment %d can't be read at the server: %.200q", s.want.N, b))
+		s.want = nil
+	case blockRing:
+		if s.cur, err = openSegment(b); err != nil {
+			s.watch.damaged(errors.New("the part that is being written is damaged"))
+		}
+	case blockEnd:
+		if s.chain.ended != nil {
+			s.watch.end(&s.chain)
+		}
+		return io.EOF
+	}
+	return nil
+}
+
+// block reads one block; its bytes are valid until the next.
+func (s *StreamReader) block() (byte, []byte, error) {
+	var head [5]byte
+	if _, err := io.ReadFull(s.r, head[:]); err != nil {
+		return 0, nil, fmt.Errorf("read recording: %w", cut(err))
+	}
+	n := binary.BigEndian.Uint32(head[1:])
+	limit := blockLimit(head[0])
+	if limit == 0 || int64(n) > int64(limit) {
+		return 0, nil, fmt.Errorf("%w: block %q of %d bytes", errStream, head[0], n)
+	}
+	b, err := readN(s.r, int(n), s.buf)
+	if err != nil {
+		return 0, nil, fmt.Errorf("read recording: %w", cut(err))
+	}
+	s.buf = b
+	return head[0], b, nil
+}
+
+// readN reads n bytes, taking memory only as they come.
+func readN(r io.Reader, n int, into []byte) ([]byte, error) {
+	const step = 1 << 20
+	b := into[:0]
+	for len(b) < n {
+		k := min(step, n-len(b))
+		if cap(b)-len(b) < k {
+			b = append(b, make([]byte, k)...)[:len(b)]
+		}
+		m, err := io.ReadFull(r, b[len(b):len(b)+k])
+		b = b[:len(b)+m]
+		if err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// cut makes the end of the input an unexpected one: the stream says itself where it ends.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
