@@ -30,9 +30,10 @@ var (
 
 // normalEmail gives the form in which an e-mail address names a person: lower case, without display name.
 func normalEmail(s string) (string, error) {
+	ok := len(s) <= 2*maxEmail && printable(strings.TrimSpace(s))
 	s = strings.ToLower(strings.TrimSpace(s))
 	a, err := mail.ParseAddress(s)
-	if err != nil || a.Address != s || a.Name != "" || len(s) > maxEmail || strings.ContainsAny(s, " \t\"<>\\") {
+	if !ok || err != nil || a.Address != s || a.Name != "" || len(s) > maxEmail || strings.ContainsAny(s, " \t\"<>\\") {
 		return "", sess.New(sess.CodeInvalid, "this is no e-mail address", "it looks like name@example.com")
 	}
 	return s, nil
