@@ -374,5 +374,6 @@ type AuditVerifyOut struct {
 	Unplaced   int64    `json:"unplaced"`
 	Root       string   `json:"root"` // base64
 	Checkpoint string   `json:"checkpoint"`
+	Key        string   `json:"key"` // verifies checkpoints and exports of this server, offline
 	Problems   []string `json:"problems,omitempty"`
 }

@@ -41,9 +41,8 @@ type line struct {
 // Writer writes an export: a header, events in order with checkpoints among them, events without a place, and the
 // checkpoint over all placed ones. Nothing is held back but a buffer; call Close.
 type Writer struct {
-	w    *bufio.Writer
-	enc  *json.Encoder
-	next int64
+	w   *bufio.Writer
+	enc *json.Encoder
 }
 
 // NewWriter writes the header of an export to w.
@@ -55,14 +54,11 @@ func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	return x, x.put(h)
 }
 
-// Event writes the verbatim bytes of the event at idx; they come in order from 0.
-func (x *Writer) Event(idx int64, body []byte) error {
-	if idx != x.next {
-		return fmt.Errorf("export audit log: event %d follows %d", idx, x.next-1)
-	}
-	x.next++
+// Event writes the verbatim bytes of the event at idx and the hash that is stored for it, which tells the reader which
+// event was changed if one was. What is wrong with a log is exported as it is.
+func (x *Writer) Event(idx int64, body []byte, stored tlog.Hash) error {
 	s := string(body)
-	return x.put(line{Index: &idx, Hash: tlog.RecordHash(body).String(), Body: &s})
+	return x.put(line{Index: &idx, Hash: stored.String(), Body: &s})
 }
 
 // Unplaced writes an event that has no place yet; they come after the others.

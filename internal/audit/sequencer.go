@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -28,10 +29,14 @@ const (
 // ErrRaced says that another sequencer took the places first; nothing was written, and it can be tried again.
 var ErrRaced = errors.New("another sequencer was first")
 
+// ErrTampered says that the stored log is not what it was: the sequencer signs nothing more until it is.
+var ErrTampered = errors.New("the audit log was tampered with")
+
 // Row is an event as it is stored.
 type Row struct {
 	ID   sess.EventID
 	Body []byte
+	Time time.Time // when it was written
 }
 
 // Rows is where the events are stored.
@@ -58,8 +63,8 @@ type Batch interface {
 	Place(ctx context.Context, id sess.EventID, idx int64) error
 	// PutHash stores one hash of the tree.
 	PutHash(ctx context.Context, index int64, h tlog.Hash) error
-	// Sign stores a signed checkpoint.
-	Sign(ctx context.Context, size int64, signed string) error
+	// Sign stores a signed checkpoint; at is the time of the newest event in it.
+	Sign(ctx context.Context, c Checkpoint, signed string, at time.Time) error
 }
 
 // Sequencer gives events their places in the tree of their log, without gaps and in batches, and signs a checkpoint after
@@ -69,6 +74,9 @@ type Sequencer struct {
 	signer *Signer
 	log    *slog.Logger
 	wake   chan struct{}
+
+	mu   sync.Mutex
+	seen map[string]Checkpoint // the last that this sequencer signed, by log: what the rows can't take back
 }
 
 // NewSequencer makes a sequencer; Run drives it. log may be nil.
@@ -76,7 +84,7 @@ func NewSequencer(rows Rows, signer *Signer, log *slog.Logger) *Sequencer {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Sequencer{rows: rows, signer: signer, log: log, wake: make(chan struct{}, 1)}
+	return &Sequencer{rows: rows, signer: signer, log: log, wake: make(chan struct{}, 1), seen: map[string]Checkpoint{}}
 }
 
 // Wake says that there are new events. It never blocks; many calls become one.
@@ -146,13 +154,14 @@ func (s *Sequencer) flush(ctx context.Context, log string) error {
 
 // batch places one batch of a log and returns how many events it placed.
 func (s *Sequencer) batch(ctx context.Context, log string) (placed int, err error) {
+	var signed Checkpoint
 	err = s.rows.Batch(ctx, log, func(b Batch) error {
 		placed = 0
 		size, err := b.Size(ctx)
 		if err != nil {
 			return err
 		}
-		if err := s.checkSigned(ctx, b, size); err != nil {
+		if err := s.checkSigned(ctx, b, log, size); err != nil {
 			return err
 		}
 		rows, err := b.Pending(ctx, maxBatch)
@@ -163,26 +172,62 @@ func (s *Sequencer) batch(ctx context.Context, log string) (placed int, err erro
 			return err
 		}
 		placed = len(rows)
-		return s.sign(ctx, b, log, size+int64(placed))
+		signed, err = s.sign(ctx, b, Checkpoint{Log: log, Size: size + int64(placed)}, rows[placed-1].Time)
+		return err
 	})
+	if err == nil && placed > 0 {
+		s.remember(signed)
+	}
 	return placed, err
 }
 
-// checkSigned holds the number of placed events against the last checkpoint: when placed events were deleted behind our
-// back, their places must not be given away again.
-func (s *Sequencer) checkSigned(ctx context.Context, b Batch, size int64) error {
+func (s *Sequencer) remember(c Checkpoint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.Size > s.seen[c.Log].Size {
+		s.seen[c.Log] = c
+	}
+}
+
+func (s *Sequencer) remembered(log string) Checkpoint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen[log]
+}
+
+// checkSigned holds the number of placed events against the last checkpoint, and the tree against the last one that this
+// sequencer signed: when rows were deleted or replaced behind our back, nothing is signed that would hide it.
+func (s *Sequencer) checkSigned(ctx context.Context, b Batch, log string, size int64) error {
 	signed, err := b.Signed(ctx)
-	if err != nil || signed == "" {
+	if err != nil {
 		return err
 	}
-	cp, err := OpenCheckpoint(signed, s.signer.VerifierKey())
+	mine := s.remembered(log)
+	// A checkpoint of another key is from before this one: verify looks at that.
+	if cp, err := OpenCheckpoint(signed, s.signer.VerifierKey()); err == nil && cp.Size != size {
+		return fmt.Errorf("%w: %d events have a place, and the last checkpoint is over %d", ErrTampered, size, cp.Size)
+	}
+	if size < mine.Size {
+		return fmt.Errorf("%w: %d events have a place, and there were %d", ErrTampered, size, mine.Size)
+	}
+	if mine.Size == 0 {
+		return nil
+	}
+	root, err := rootAt(ctx, b, mine.Size)
+	if err == nil && root != mine.Root {
+		err = fmt.Errorf("%w: the hashes of the first %d events are not those that were signed", ErrTampered, mine.Size)
+	}
+	return err
+}
+
+func rootAt(ctx context.Context, b Batch, size int64) (tlog.Hash, error) {
+	root, err := tlog.TreeHash(size, tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		return hashes(ctx, b, nil, indexes)
+	}))
 	if err != nil {
-		return nil // signed by a key from before; verify looks at that
+		return root, fmt.Errorf("root of %d events: %w", size, err)
 	}
-	if cp.Size != size {
-		return fmt.Errorf("the log was tampered with: %d events have a place, and the last checkpoint is over %d", size, cp.Size)
-	}
-	return nil
+	return root, nil
 }
 
 // appendRows gives rows the places from size on and stores the hashes that they complete.
@@ -242,16 +287,16 @@ func hashes(ctx context.Context, b Batch, fresh map[int64]tlog.Hash, indexes []i
 	return out, nil
 }
 
-func (s *Sequencer) sign(ctx context.Context, b Batch, log string, size int64) error {
-	root, err := tlog.TreeHash(size, tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
-		return b.Hashes(ctx, indexes)
-	}))
+// sign signs the tree of c.Size events and gives the checkpoint with its root.
+func (s *Sequencer) sign(ctx context.Context, b Batch, c Checkpoint, at time.Time) (Checkpoint, error) {
+	root, err := rootAt(ctx, b, c.Size)
 	if err != nil {
-		return fmt.Errorf("root of %d events: %w", size, err)
+		return c, err
 	}
-	signed, err := s.signer.Checkpoint(Checkpoint{Log: log, Size: size, Root: root})
+	c.Root = root
+	signed, err := s.signer.Checkpoint(c)
 	if err != nil {
-		return err
+		return c, err
 	}
-	return b.Sign(ctx, size, signed)
+	return c, b.Sign(ctx, c, signed, at)
 }

@@ -72,6 +72,23 @@ func (q *Queries) GetAuditCheckpoint(ctx context.Context, log string) (AuditChec
 	return i, err
 }
 
+const getAuditCheckpointFrom = `-- name: GetAuditCheckpointFrom :one
+SELECT log, size, note, created_at FROM audit_checkpoint WHERE log = $1 AND size >= $2 ORDER BY size LIMIT 1
+`
+
+// The first checkpoint over at least this many events.
+func (q *Queries) GetAuditCheckpointFrom(ctx context.Context, log string, size int64) (AuditCheckpoint, error) {
+	row := q.db.QueryRowContext(ctx, getAuditCheckpointFrom, log, size)
+	var i AuditCheckpoint
+	err := row.Scan(
+		&i.Log,
+		&i.Size,
+		&i.Note,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
 const getAuditEvent = `-- name: GetAuditEvent :one
 SELECT log, id, created_at, idx, action, outcome, who, session, body FROM audit_event WHERE log = $1 AND id = $2
 `
@@ -151,6 +168,52 @@ func (q *Queries) ListAuditEvents(ctx context.Context, arg ListAuditEventsParams
 		arg.Session,
 		arg.Outcome,
 		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AuditEvent{}
+	for rows.Next() {
+		var i AuditEvent
+		if err := rows.Scan(
+			&i.Log,
+			&i.ID,
+			&i.CreatedAt,
+			&i.Idx,
+			&i.Action,
+			&i.Outcome,
+			&i.Who,
+			&i.Session,
+			&i.Body,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listAuditFrom = `-- name: ListAuditFrom :many
+SELECT log, id, created_at, idx, action, outcome, who, session, body FROM audit_event
+WHERE log = $1 AND idx >= CAST($2 AS BIGINT) AND idx < CAST($3 AS BIGINT)
+ORDER BY idx
+LIMIT $4
+`
+
+// A page of the placed events first <= idx < last, in order; how far last is does not matter.
+func (q *Queries) ListAuditFrom(ctx context.Context, log string, first int64, last int64, page int32) ([]AuditEvent, error) {
+	rows, err := q.db.QueryContext(ctx, listAuditFrom,
+		log,
+		first,
+		last,
+		page,
 	)
 	if err != nil {
 		return nil, err

@@ -65,3 +65,14 @@ ON CONFLICT (log, size) DO NOTHING;
 -- name: GetAuditCheckpoint :one
 -- The newest checkpoint of a log.
 SELECT * FROM audit_checkpoint WHERE log = $1 ORDER BY size DESC LIMIT 1;
+
+-- name: GetAuditCheckpointFrom :one
+-- The first checkpoint over at least this many events.
+SELECT * FROM audit_checkpoint WHERE log = $1 AND size >= $2 ORDER BY size LIMIT 1;
+
+-- name: ListAuditFrom :many
+-- A page of the placed events first <= idx < last, in order; how far last is does not matter.
+SELECT * FROM audit_event
+WHERE log = sqlc.arg(log) AND idx >= CAST(sqlc.arg(first) AS BIGINT) AND idx < CAST(sqlc.arg(last) AS BIGINT)
+ORDER BY idx
+LIMIT sqlc.arg(page);
