@@ -438,7 +438,7 @@ func (q *Queries) InsertTicket(ctx context.Context, arg InsertTicketParams) erro
 
 const listExpiredSessionsOfNode = `-- name: ListExpiredSessionsOfNode :many
 SELECT org, id FROM session
-WHERE node = $1
+WHERE node = $1 AND state <> 'ended'
   AND ((state = 'pending' AND created_at <= CAST($2 AS BIGINT))
        OR (state = 'detached' AND detached_at + grace_ms * 1000 <= CAST($3 AS BIGINT)))
 ORDER BY id

@@ -1,0 +1,204 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/sessctl/sess/internal/gate"
+	"github.com/sessctl/sess/internal/policy"
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/store"
+	"github.com/sessctl/sess/internal/wire"
+)
+
+// What the relay reports. Every report carries the epoch that the relay holds; one that is not the row's changes nothing
+// and is ErrFenced. When the relay's own epoch has moved on since it made the call (the agent joined here meanwhile), it
+// reports again with the new one; else it drops both connections.
+
+// Present says that a side's connection is here, or that it is gone. For a session that is over meanwhile it is
+// sess.ErrEnded: a side that came has to go.
+func (s *Service) Present(ctx context.Context, org sess.OrgID, id sess.SessionID, epoch uint64, side sess.Side, here bool) error {
+	now := s.now()
+	us := store.Micros(now)
+	var after store.Session
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		r, err := lock(ctx, tx, org, id)
+		if err != nil {
+			return err
+		}
+		if err := s.fenced(r, epoch); err != nil {
+			return err
+		}
+		if r.State == sess.StateEnded {
+			if here && !tail(*r, now) {
+				return endedError(*r)
+			}
+			after = *r
+			return nil
+		}
+		before := r.State
+		started := move(r, side, here, us)
+		after = *r
+		if err := save(ctx, tx, r); err != nil {
+			return err
+		}
+		return s.presenceEvents(ctx, tx, *r, before, started)
+	})
+	if err != nil {
+		return fmt.Errorf("note presence: %w", err)
+	}
+	if after.State == sess.StateEnded {
+		s.settle(after)
+	} else {
+		s.lives.add(after, now)
+	}
+	s.lives.here(id, side, here, now)
+	return nil
+}
+
+// move changes the state of a living session as a side comes or goes, and reports whether it started by it: whether now
+// both sides have been there. Between the two joins it is pending still.
+func move(r *store.Session, side sess.Side, here bool, now int64) (started bool) {
+	switch {
+	case side == sess.SideAgent && !here:
+		return false // the agent's absence is no state: its grace counts in memory
+	case side == sess.SideAgent:
+		if r.StartedAt == nil {
+			r.StartedAt = &now
+		}
+	case here:
+		r.OwnerAt, r.DetachedAt = &now, nil
+	default:
+		r.OwnerAt, r.DetachedAt = &now, &now
+	}
+	if r.StartedAt == nil || r.OwnerAt == nil {
+		return false
+	}
+	started = r.State == sess.StatePending
+	r.State = sess.StateActive
+	if r.DetachedAt != nil {
+		r.State = sess.StateDetached
+	}
+	return started
+}
+
+func (s *Service) presenceEvents(ctx context.Context, tx *store.Tx, r store.Session, before sess.State, started bool) error {
+	var acts []policy.Action
+	switch {
+	case started && r.State == sess.StateDetached:
+		acts = append(acts, policy.SessionStarted, policy.SessionDetached)
+	case started:
+		acts = append(acts, policy.SessionStarted)
+	case before == r.State:
+	case r.State == sess.StateDetached:
+		acts = append(acts, policy.SessionDetached)
+	case r.State == sess.StateActive:
+		acts = append(acts, policy.SessionJoined)
+	}
+	for _, act := range acts {
+		if err := s.gate.Event(ctx, tx, gate.Entry{Who: owner(r), Action: act, On: sessionResource(r), Session: r.ID}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Exited puts how a session's process ended on record and ends the session by it, unless it ended before: then the status
+// only fills the row. nil means that it is there: the agent may be told exit_ok. It may be repeated.
+func (s *Service) Exited(ctx context.Context, org sess.OrgID, id sess.SessionID, epoch uint64, exit wire.Exit) error {
+	body, err := json.Marshal(exit)
+	if err != nil {
+		return fmt.Errorf("encode exit: %w", err)
+	}
+	var after store.Session
+	err = s.db.Write(ctx, func(tx *store.Tx) error {
+		r, err := lock(ctx, tx, org, id)
+		if err != nil {
+			return err
+		}
+		if err := s.fenced(r, epoch); err != nil {
+			return err
+		}
+		defer func() { after = *r }()
+		if r.Exit == "" {
+			r.Exit = string(body)
+			if r.State == sess.StateEnded {
+				return save(ctx, tx, r)
+			}
+		}
+		_, err = s.finish(ctx, tx, r, ending{reason: sess.EndExit, who: owner(*r)})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("note exit: %w", err)
+	}
+	s.settle(after)
+	return nil
+}
+
+// Delivered says that a client has everything of the session, its status included.
+func (s *Service) Delivered(ctx context.Context, org sess.OrgID, id sess.SessionID, epoch uint64) error {
+	var after store.Session
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		r, err := lock(ctx, tx, org, id)
+		if err != nil {
+			return err
+		}
+		if err := s.fenced(r, epoch); err != nil {
+			return err
+		}
+		after = *r
+		if r.DeliveredAt != nil {
+			return nil
+		}
+		us := store.Micros(s.now())
+		r.DeliveredAt, after.DeliveredAt = &us, &us
+		return save(ctx, tx, r)
+	})
+	if err != nil {
+		return fmt.Errorf("note delivery: %w", err)
+	}
+	s.lives.delivered(id)
+	s.settle(after)
+	return nil
+}
+
+// settle stops looking after a session that has nothing left to fetch.
+func (s *Service) settle(r store.Session) {
+	if r.State == sess.StateEnded && !tail(r, s.now()) {
+		s.lives.drop(r.ID)
+		return
+	}
+	s.lives.update(r)
+}
+
+// Recorded says how the recording of a session stands: when a segment closes, and when it is complete.
+func (s *Service) Recorded(ctx context.Context, org sess.OrgID, id sess.SessionID, state sess.RecordingState, bytes, stored int64, digest, problem string) error {
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		n, err := tx.SaveRecording(ctx, store.SaveRecordingParams{
+			Org: org, ID: id, Recording: state, RecBytes: bytes, RecStored: stored, RecDigest: digest, RecProblem: problem,
+		})
+		if err != nil {
+			return fmt.Errorf("save: %w", err)
+		}
+		if n == 0 {
+			return noSession(string(id))
+		}
+		if state == sess.RecordingActive {
+			return nil
+		}
+		r, err := tx.GetSession(ctx, org, id)
+		if err != nil {
+			return fmt.Errorf("load session: %w", err)
+		}
+		return s.gate.Event(ctx, tx, gate.Entry{
+			Who: sess.System(org), Action: policy.RecordingClosed, On: recordingResource(r), Session: id, Reason: problem,
+			Details: map[string]string{"state": string(state), "bytes": fmt.Sprint(bytes), "digest": digest},
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("note recording: %w", err)
+	}
+	return nil
+}
