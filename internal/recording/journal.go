@@ -31,9 +31,10 @@ type Journal struct {
 	off      int    // bytes in cur
 	salt     uint32 // of cur
 	queue    []*slot
-	flushing bool  // a compressor runs
-	failed   error // of the compressor or of a sync; given to the next Append, then tried again
-	dirty    bool  // registered for the next sync
+	flushing bool                   // a compressor runs
+	failed   error                  // of the compressor or of a sync; given to the next Append, then tried again
+	dirty    bool                   // registered for the next sync
+	overlaps map[streamKey]*overlap // streams that are being repeated
 
 	// chain and seg are the compressor's; others touch them only while none runs.
 	chain *chain
@@ -63,8 +64,8 @@ func recordable(h wire.Header, payload []byte) error {
 }
 
 // Append records what is new of a frame that side sent, and returns when write(2) has: the frame may be forwarded then.
-// Bytes (of ctl: messages) that are on record already are left out, so that a repeated frame costs nothing; a frame
-// that begins above the end of its stream is ErrGap. Nothing of payload is kept. While the compressor is behind by the
+// Bytes (of ctl: messages) that are on record already are left out, but compared: others than those on record are
+// ErrDiffers. A frame that begins above the end of its stream is ErrGap. Nothing of payload is kept. While the compressor is behind by the
 // whole ring, Append waits. An error, a full disk among them, means that the frame is not on record; the call may be
 // repeated.
 func (j *Journal) Append(side sess.Side, h wire.Header, payload []byte) error {
@@ -79,6 +80,13 @@ func (j *Journal) Append(side sess.Side, h wire.Header, payload []byte) error {
 		return err
 	}
 	have, known := j.at.streams[key]
+	if h.Offset < have {
+		if err := j.same(key, h, payload, have); err != nil {
+			return err
+		}
+	} else if j.overlaps != nil {
+		delete(j.overlaps, key)
+	}
 	switch {
 	case end <= have:
 		return nil
