@@ -109,7 +109,7 @@ func (s *Server) authenticate(ctx context.Context, req request, authorization st
 	if err != nil {
 		return sess.Principal{}, err
 	}
-	who, err := s.identity.Authenticate(ctx, bearer, req.addr)
+	who, err := s.auth.Authenticate(ctx, bearer, req.addr)
 	if err != nil {
 		return sess.Principal{}, err
 	}

@@ -45,7 +45,7 @@ func testAPI(t *testing.T) (http.Handler, *strings.Builder) {
 	t.Helper()
 	var log strings.Builder
 	s := &Server{
-		log: slog.New(slog.NewTextHandler(&log, nil)), now: time.Now, identity: fakeIdentity{}, cfg: Config{TLS: TLSOff},
+		log: slog.New(slog.NewTextHandler(&log, nil)), now: time.Now, auth: fakeIdentity{}, cfg: Config{TLS: TLSOff},
 		strangers: newStrangers(1, 1), publicRate: newRateLimiter(3, 1), passwordRate: newRateLimiter(1, 1),
 	}
 	mux := http.NewServeMux()

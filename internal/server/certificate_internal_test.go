@@ -71,13 +71,13 @@ func TestKeysThatCannotBeTrusted(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d := dataDir{path: t.TempDir()}
-			if _, err := d.loadBrokerKey(); err != nil {
+			if _, err := d.loadKey(brokerKey); err != nil {
 				t.Fatal(err)
 			}
-			if err := tc.spoil(d.join("keys", "broker.key")); err != nil {
+			if err := tc.spoil(d.join("keys", brokerKey)); err != nil {
 				t.Fatal(err)
 			}
-			_, err := d.loadBrokerKey()
+			_, err := d.loadKey(brokerKey)
 			var e *sess.Error
 			if !errors.As(err, &e) || !strings.Contains(e.Message, tc.want) || e.Hint == "" {
 				t.Errorf("error %v, want one with %q and a hint", err, tc.want)

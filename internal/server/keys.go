@@ -7,16 +7,22 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 )
 
-// loadBrokerKey reads the key that signs offers to agents, or makes it at the first start. Agents pin its public half
-// when they enrol.
-func (d dataDir) loadBrokerKey() (ed25519.PrivateKey, error) {
-	path := d.join("keys", "broker.key")
+// The Ed25519 keys of a server, and the files of keys/ they are in.
+const (
+	brokerKey = "broker.key" // signs offers to agents, who pin its public half when they enrol
+	auditKey  = "audit.key"  // signs the checkpoints of the audit logs
+)
+
+// loadKey reads one of the server's keys, or makes it at the first start.
+func (d dataDir) loadKey(name string) (ed25519.PrivateKey, error) {
+	path := d.join("keys", name)
 	b, err := loadOrCreate(path, func() ([]byte, error) {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {
-			return nil, fmt.Errorf("make broker key: %w", err)
+			return nil, fmt.Errorf("make %s: %w", name, err)
 		}
 		return encodeKey(key)
 	})
@@ -32,6 +38,23 @@ func (d dataDir) loadBrokerKey() (ed25519.PrivateKey, error) {
 		return nil, broken(path, errors.New("it holds no Ed25519 key"))
 	}
 	return ed, nil
+}
+
+// maxWord bounds what loadWord reads, bytes.
+const maxWord = 255
+
+// loadWord reads a word that was chosen at the first start and stays the same: what other things are bound to.
+func (d dataDir) loadWord(name, first string) (string, error) {
+	path := d.join("keys", name)
+	b, err := loadOrCreate(path, func() ([]byte, error) { return []byte(first + "\n"), nil })
+	if err != nil {
+		return "", err
+	}
+	word := strings.TrimSpace(string(b))
+	if word == "" || len(word) > maxWord {
+		return "", broken(path, errors.New("it holds no name"))
+	}
+	return word, nil
 }
 
 func encodeKey(key any) ([]byte, error) {

@@ -1,0 +1,110 @@
+package server
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"time"
+
+	"github.com/sessctl/sess/internal/audit"
+	"github.com/sessctl/sess/internal/broker"
+	"github.com/sessctl/sess/internal/gate"
+	"github.com/sessctl/sess/internal/identity"
+	"github.com/sessctl/sess/internal/policy"
+	"github.com/sessctl/sess/internal/recording"
+	"github.com/sessctl/sess/internal/relay"
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// closeTimeout bounds what is still written when the server stops.
+const closeTimeout = 10 * time.Second
+
+// openRooms makes the rooms and binds them to each other.
+func (s *Server) openRooms(ctx context.Context) error {
+	key, err := s.dir.loadKey(brokerKey)
+	if err != nil {
+		return err
+	}
+	node, err := s.dir.loadWord("node", string(sess.NewNodeID()))
+	if err != nil {
+		return err
+	}
+	if err := s.openGate(ctx); err != nil {
+		return err
+	}
+	if s.recordings, err = recording.OpenDir(s.dir.join("recordings"), recording.Options{Log: s.log}); err != nil {
+		return fmt.Errorf("open recordings: %w", err)
+	}
+	s.onClose(s.recordings.Close)
+	if s.broker, err = broker.New(broker.Config{
+		Gate: s.gate, DB: s.store, Node: sess.NodeID(node), PublicURL: s.public, Key: key, Log: s.log,
+	}); err != nil {
+		return fmt.Errorf("make broker: %w", err)
+	}
+	// Connections outlive the context that New was called with, and end when Run or Close says so.
+	s.conns = newConns(context.WithoutCancel(ctx))
+	s.relay = relay.New(context.WithoutCancel(ctx), s.broker, s.recordings, s.log)
+	s.broker.UseRelay(s.relay)
+	s.onClose(func() error {
+		s.relay.Close()
+		s.broker.Close()
+		s.conns.close()
+		return nil
+	})
+	s.openIdentity(key)
+	return s.broker.Recover(ctx) //nolint:wrapcheck // it says everything
+}
+
+// openGate makes the policy engine, the gate and the audit log behind it.
+func (s *Server) openGate(ctx context.Context) error {
+	key, err := s.dir.loadKey(auditKey)
+	if err != nil {
+		return err
+	}
+	// The key's name is part of every checkpoint, so a new public URL must not change it.
+	name, err := s.dir.loadWord("audit.name", s.public.Hostname())
+	if err != nil {
+		return err
+	}
+	if s.signer, err = audit.NewSigner(name, key); err != nil {
+		return fmt.Errorf("open audit log: %w", err)
+	}
+	engine, err := policy.New()
+	if err != nil {
+		return fmt.Errorf("load policies: %w", err)
+	}
+	s.sequencer = audit.NewSequencer(gate.Rows(s.store), s.signer, s.log)
+	s.gate = gate.New(gate.Config{DB: s.store, Policy: engine, Log: s.log, Recorded: s.sequencer.Wake})
+	s.onClose(func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		if err := s.gate.Close(ctx); err != nil {
+			return fmt.Errorf("close audit log: %w", err)
+		}
+		return s.sequencer.Flush(ctx) //nolint:wrapcheck // it says everything
+	})
+	return nil
+}
+
+func (s *Server) openIdentity(key ed25519.PrivateKey) {
+	public, _ := key.Public().(ed25519.PublicKey) // it is what an Ed25519 key has
+	s.identity = identity.New(identity.Config{
+		Gate: s.gate, DB: s.store, Log: s.log, PublicURL: s.public, Pin: s.pin, Server: s.info,
+		BrokerKeys: func() []ed25519.PublicKey { return []ed25519.PublicKey{public} },
+		HasAgents:  s.binaries.any,
+		OnCredentialRevoked: func(ctx context.Context, org sess.OrgID, id string) {
+			s.ended("credential", id, s.broker.OnCredentialRevoked(ctx, org, id))
+		},
+		OnInstanceRemoved: func(ctx context.Context, org sess.OrgID, id sess.InstanceID) {
+			s.ended("instance", string(id), s.broker.OnInstanceRemoved(ctx, org, id))
+		},
+	})
+	s.auth = s.identity
+}
+
+// ended logs that sessions which should have ended with something may go on: the broker's expiry finds them.
+func (s *Server) ended(what, id string, err error) {
+	if err != nil {
+		s.log.Error("end what a "+what+" had running", what, id, "err", err)
+	}
+}

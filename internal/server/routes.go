@@ -1,0 +1,61 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// routes binds everything sess-server answers to.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	s.api = s.newAPI(mux)
+
+	bind(s, api.GetServer, func(context.Context, sess.Principal, api.None) (api.ServerInfo, error) { return s.info, nil })
+
+	bind(s, api.Login, fromAddr(s.identity.Login))
+	bind(s, api.Accept, fromAddr(s.identity.Accept))
+	bind(s, api.Logout, noIn(noOut(s.identity.Logout)))
+	bind(s, api.Whoami, noIn(s.identity.Whoami))
+
+	bind(s, api.CreateToken, s.identity.CreateToken)
+	bind(s, api.ListTokens, s.identity.ListTokens)
+	bind(s, api.DeleteToken, noOutIn(s.identity.DeleteToken))
+	bind(s, api.Enrol, fromAddr(s.identity.Enrol))
+
+	bind(s, api.ListInstances, s.identity.ListInstances)
+	bind(s, api.GetInstance, s.identity.GetInstance)
+	bind(s, api.PatchInstance, s.identity.PatchInstance)
+	bind(s, api.RemoveInstance, noOutIn(s.identity.RemoveInstance))
+
+	bind(s, api.StartSession, s.broker.Start)
+	bind(s, api.ListSessions, s.broker.List)
+	bind(s, api.GetSession, s.broker.Show)
+	bind(s, api.ResumeSession, s.broker.Resume)
+	bind(s, api.AttachSession, s.broker.Attach)
+	bind(s, api.EndSession, s.broker.End)
+
+	bind(s, api.CreateKey, s.identity.CreateKey)
+	bind(s, api.ListKeys, s.identity.ListKeys)
+	bind(s, api.DeleteKey, noOutIn(s.identity.DeleteKey))
+
+	bind(s, api.ListRecordings, s.broker.Recordings)
+	bind(s, api.GetRecording, s.broker.Recording)
+
+	bind(s, api.ListAudit, s.listAudit)
+	bind(s, api.VerifyAudit, noIn(s.verifyAudit))
+
+	mux.HandleFunc("GET "+api.PathStream, s.serveStream)
+	mux.HandleFunc("GET "+api.PathAgent, s.serveControl)
+	mux.HandleFunc("GET "+api.PathRecordingData, s.download(s.recordingData))
+	mux.HandleFunc("GET "+api.PathAuditExport, s.download(s.auditExport))
+
+	mux.HandleFunc("GET /install.sh", s.serveInstall)
+	mux.HandleFunc("GET /agent/{name}", s.serveAgent)
+	mux.HandleFunc("GET /healthz", s.serveHealth)
+	mux.HandleFunc("GET /readyz", s.serveReady)
+	mux.HandleFunc("/", s.notFound)
+	return s.outer(mux)
+}
