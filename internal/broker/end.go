@@ -223,7 +223,7 @@ func (s *Service) cutLater(r store.Session, done <-chan struct{}) {
 // cut tells both sides that the session is over and closes them.
 func (s *Service) cut(r store.Session) {
 	if s.relay != nil {
-		s.relay.Cut(r.ID, endFrame(r))
+		s.relay.Cut(r.Org, r.ID, endFrame(r))
 	}
 }
 

@@ -33,7 +33,7 @@ const (
 // Relay is what the broker needs of the relay.
 type Relay interface {
 	// Cut sends f to both sides of a session and closes them. It returns at once; a session it does not hold is nothing.
-	Cut(id sess.SessionID, f wire.EndFrame)
+	Cut(org sess.OrgID, id sess.SessionID, f wire.EndFrame)
 }
 
 // Config is what a Service is made of. Gate, DB, Node, PublicURL and Key are required.

@@ -275,6 +275,34 @@ func (q *Queries) ListAuditHashRange(ctx context.Context, log string, first int6
 	return items, nil
 }
 
+const listAuditLogs = `-- name: ListAuditLogs :many
+SELECT DISTINCT log FROM audit_checkpoint ORDER BY log
+`
+
+// The logs that were ever signed, for the owner of the box, who checks all of them.
+func (q *Queries) ListAuditLogs(ctx context.Context) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, listAuditLogs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var log string
+		if err := rows.Scan(&log); err != nil {
+			return nil, err
+		}
+		items = append(items, log)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listAuditRange = `-- name: ListAuditRange :many
 SELECT log, id, created_at, idx, action, outcome, who, session, body FROM audit_event
 WHERE log = $1 AND idx >= CAST($2 AS BIGINT) AND idx < CAST($3 AS BIGINT)

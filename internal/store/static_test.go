@@ -20,6 +20,7 @@ var everyOrg = map[string]string{
 	"GetSessionByID":      "who resumes by the session's key names only the session, and proves it with the key in that row",
 
 	"ListUnplacedAuditLogs": "the sequencer serves all logs",
+	"ListAuditLogs":         "the owner of the box checks all logs",
 
 	"ListLiveSessionsOfNode":      "a node looks after the sessions it relays, of all orgs",
 	"ListLingeringSessionsOfNode": "a node looks after the sessions it relays, of all orgs",

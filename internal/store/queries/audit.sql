@@ -76,3 +76,7 @@ SELECT * FROM audit_event
 WHERE log = sqlc.arg(log) AND idx >= CAST(sqlc.arg(first) AS BIGINT) AND idx < CAST(sqlc.arg(last) AS BIGINT)
 ORDER BY idx
 LIMIT sqlc.arg(page);
+
+-- name: ListAuditLogs :many
+-- The logs that were ever signed, for the owner of the box, who checks all of them.
+SELECT DISTINCT log FROM audit_checkpoint ORDER BY log;
