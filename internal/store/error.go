@@ -2,7 +2,11 @@ package store
 
 import (
 	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"io"
+	"net"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
@@ -15,11 +19,14 @@ import (
 // sess.ErrNotFound; say in a *sess.Error of your own what was not found.
 var ErrNotFound = sql.ErrNoRows
 
-// PostgreSQL's SQLSTATE codes that matter here.
+// PostgreSQL's SQLSTATE codes that matter here; two characters are a class of them.
 const (
 	pgUnique        = "23505"
 	pgSerialization = "40001"
 	pgDeadlock      = "40P01"
+	pgConnection    = "08"
+	pgResources     = "53" // disk full, out of memory, too many connections
+	pgOperator      = "57" // shut down, starting up, cancelled by its admin
 )
 
 // IsUnique reports whether err says that a row with these unique values exists already. The transaction is lost then:
@@ -45,10 +52,39 @@ func again(err error) bool {
 	return false
 }
 
-// public gives a bare ErrNotFound the code that survives the network.
+// public gives errors the code that survives the network, where there is something to tell: a bare ErrNotFound, and a
+// database that is full, broken or away. Everything else is as it was.
 func public(err error) error {
-	if _, ok := errors.AsType[*sess.Error](err); ok || !errors.Is(err, ErrNotFound) {
+	if _, ok := errors.AsType[*sess.Error](err); ok || err == nil {
 		return err
 	}
-	return sess.Wrap(err, sess.CodeNotFound, "no such thing", "")
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return sess.Wrap(err, sess.CodeNotFound, "no such thing", "")
+	case outage(err):
+		return unavailable(err)
+	}
+	return err
+}
+
+// outage reports whether err is about the database as a whole and not about what it was asked.
+func outage(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return slices.Contains([]string{pgConnection, pgResources, pgOperator}, pg.Code[:min(2, len(pg.Code))])
+	}
+	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
+		return slices.Contains([]int{
+			sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB,
+			sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY,
+		}, lite.Code()&0xff)
+	}
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
+	}
+	_, ok := errors.AsType[*net.OpError](err)
+	return ok
+}
+
+func unavailable(err error) error {
+	return sess.Wrap(err, sess.CodeUnavailable, "the database does not answer as it should", "try again in a moment; the server's log has the cause")
 }

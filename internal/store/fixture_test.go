@@ -30,6 +30,7 @@ type world struct {
 	db     *store.DB
 	tables []string
 	cols   map[string][]column // by table
+	tenant map[string]string   // the column that says whose a row is, by table; none for tables of the box
 }
 
 type column struct {
@@ -40,8 +41,12 @@ type column struct {
 
 func newWorld(t *testing.T, db *store.DB, orgs ...string) *world {
 	t.Helper()
-	w := &world{db: db, tables: tableNames(t), cols: map[string][]column{}}
+	w := &world{db: db, tables: tableNames(t), cols: map[string][]column{}, tenant: map[string]string{}}
 	for _, table := range w.tables {
+		w.tenant[table] = tenantColumn(t, table)
+		if table == "org" {
+			w.tenant[table] = "id"
+		}
 		w.cols[table] = columnsOf(t, table)
 	}
 	err := db.Write(t.Context(), func(tx *store.Tx) error {
@@ -212,11 +217,7 @@ func (w *world) rows(t *testing.T, tx *store.Tx, table, org string) []string {
 	t.Helper()
 	q := "SELECT * FROM " + table
 	var args []any
-	c := tenantColumn(t, table)
-	if table == "org" {
-		c = "id"
-	}
-	if c != "" {
+	if c := w.tenant[table]; c != "" {
 		q += " WHERE " + c + " = $1"
 		args = append(args, org)
 	}
@@ -319,13 +320,13 @@ func numberArg(q query, name string) any {
 	switch {
 	case q.sets(name) && !strings.HasSuffix(name, "_at"):
 		return 78
-	case slices.Contains([]string{"page", "limit", "last", "uses", "size"}, name):
+	case slices.Contains([]string{"page", "limit", "last", "uses"}, name):
 		return 100
 	case slices.Contains([]string{"before_at", "first_at"}, name):
 		return int64(timeExpires * 10)
 	case name == "first", name == "last_at":
 		return 0
-	case name == "idx" && q.writes():
+	case slices.Contains([]string{"idx", "size"}, name) && q.writes():
 		return 77
 	case name == "idx":
 		return 0

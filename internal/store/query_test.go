@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sessctl/sess/internal/sess"
@@ -174,21 +175,29 @@ func generatedParams(t *testing.T) map[string][]string {
 // schema is the text of the migrations up to date, comments removed.
 func schema(t *testing.T) string {
 	t.Helper()
-	files, err := filepath.Glob("migrations/*.sql")
+	text, err := readSchema()
 	if err != nil {
 		t.Fatal(err)
+	}
+	return text
+}
+
+var readSchema = sync.OnceValues(func() (string, error) {
+	files, err := filepath.Glob("migrations/*.sql")
+	if err != nil {
+		return "", err
 	}
 	var all strings.Builder
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
-			t.Fatal(err)
+			return "", err
 		}
 		up, _, _ := strings.Cut(string(b), "-- +goose Down")
 		all.WriteString(up)
 	}
-	return clean(all.String())
-}
+	return clean(all.String()), nil
+})
 
 // tableNames lists the tables in the order of their creation.
 func tableNames(t *testing.T) []string {

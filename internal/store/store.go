@@ -19,8 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-
-	"github.com/sessctl/sess/internal/sess"
 )
 
 // Dialect says which database a DB is.
@@ -111,8 +109,4 @@ func (db *DB) Close() error {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
-}
-
-func unavailable(err error) error {
-	return sess.Wrap(err, sess.CodeUnavailable, "the database does not answer", "try again in a moment")
 }

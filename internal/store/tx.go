@@ -104,6 +104,9 @@ func (db *DB) run(ctx context.Context, on *sql.DB, opts *sql.TxOptions, write bo
 		return err
 	}
 	if err := sqlTx.Commit(); err != nil {
+		if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+			err = context.Cause(ctx) // it was rolled back for this
+		}
 		return fmt.Errorf("commit: %w", err)
 	}
 	for _, after := range tx.after {
