@@ -17,6 +17,7 @@ import (
 )
 
 func TestFirstStart(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		first, ok, err := w.FirstStart(t.Context())
@@ -55,6 +56,7 @@ func TestFirstStart(t *testing.T) {
 }
 
 func TestFirstStartOfTwoServersAtOnce(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		var wg sync.WaitGroup
@@ -86,6 +88,7 @@ func TestFirstStartOfTwoServersAtOnce(t *testing.T) {
 
 // An invitation serves once, however many use it at the same moment.
 func TestAcceptRace(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		token, _, err := w.FirstStart(t.Context())
@@ -117,6 +120,7 @@ func TestAcceptRace(t *testing.T) {
 }
 
 func TestAcceptRunsOut(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	token, _, err := w.FirstStart(t.Context())
 	if err != nil {
@@ -138,6 +142,7 @@ func TestAcceptRunsOut(t *testing.T) {
 }
 
 func TestLogin(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		admin := w.admin()
@@ -167,6 +172,7 @@ func TestLogin(t *testing.T) {
 
 // Whether there is such an account can be told neither by the words nor by the work.
 func TestLoginSaysNothingAboutAccounts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	w.admin()
 	if _, _, err := w.AdminLink(t.Context(), "invited@example.com"); err != nil {
@@ -203,6 +209,7 @@ func TestLoginSaysNothingAboutAccounts(t *testing.T) {
 
 // A stranger can close an account to their own address only, and a login from elsewhere goes on.
 func TestLoginLockout(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.admin()
@@ -229,6 +236,7 @@ func TestLoginLockout(t *testing.T) {
 
 // One address can't try one password on many accounts, and many addresses of one IPv6 network are one.
 func TestLoginSpray(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	w.admin()
 	for i := range 25 {
@@ -243,6 +251,7 @@ func TestLoginSpray(t *testing.T) {
 
 // Guesses at the same moment are counted like those one after the other.
 func TestLoginRace(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.admin()
@@ -265,6 +274,7 @@ func TestLoginRace(t *testing.T) {
 }
 
 func TestLoginOverloaded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	w.admin()
 	release := w.FillHasher()
@@ -277,6 +287,7 @@ func TestLoginOverloaded(t *testing.T) {
 }
 
 func TestLoginHostileInput(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	w.admin()
 	for _, email := range []string{"", "ada", "@", "a@b@c", "Ada <ada@example.com>", "ada@example.com\x00", "ada\n@example.com", "a b@c", strings.Repeat("a", 300) + "@example.com",
@@ -295,6 +306,7 @@ func TestLoginHostileInput(t *testing.T) {
 }
 
 func TestInactiveMember(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		admin := w.admin()
@@ -319,6 +331,7 @@ func TestInactiveMember(t *testing.T) {
 }
 
 func TestAdminLink(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		_, _, err := w.AdminLink(t.Context(), "")
