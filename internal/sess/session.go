@@ -41,6 +41,8 @@ type Exit struct {
 	Signal string `json:"signal,omitempty"` // "SIGTERM"; empty when it exited by itself
 	// Message says why there was no process to exit (command not found, say); empty otherwise.
 	Message string `json:"message,omitempty"`
+	// Reason is EndTimeout when the agent ended it because its own timeout had passed; empty otherwise.
+	Reason EndReason `json:"reason,omitempty"`
 }
 
 // Side is one of the two ends of a session's stream.

@@ -36,7 +36,9 @@ type Process struct {
 
 	waited chan struct{} // closed when the main process has ended
 	exit   sess.Exit     // valid then
-	closed sync.Once
+
+	mu     sync.Mutex // protects closed, and the tree while something is done to it
+	closed bool       // its ids may belong to others by now
 }
 
 // Pid is the main process's id.
@@ -109,14 +111,18 @@ func (p *Process) Signal(name string) error {
 	if sig == 0 {
 		return fmt.Errorf("unknown signal %q", name)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.waited:
+		return nil
+	default:
+	}
 	group := p.pid
 	if p.tty != nil {
 		if fg, err := p.tty.Foreground(); err == nil && fg > 1 {
 			group = fg
 		}
-	}
-	if group <= 1 {
-		return nil
 	}
 	err := unix.Kill(-group, sig)
 	if errors.Is(err, unix.ESRCH) {
@@ -126,20 +132,28 @@ func (p *Process) Signal(name string) error {
 }
 
 // Hangup asks the whole tree to end: SIGHUP, and SIGCONT so that stopped ones hear it.
-func (p *Process) Hangup() {
-	p.tree.signal(p, unix.SIGHUP)
-	p.tree.signal(p, unix.SIGCONT)
-}
+func (p *Process) Hangup() { p.signalAll(unix.SIGHUP) }
 
-// Terminate asks the whole tree to end with SIGTERM.
-func (p *Process) Terminate() {
-	p.tree.signal(p, unix.SIGTERM)
-	p.tree.signal(p, unix.SIGCONT)
+// Terminate asks the whole tree to end with SIGTERM, and SIGCONT so that stopped ones hear it.
+func (p *Process) Terminate() { p.signalAll(unix.SIGTERM) }
+
+func (p *Process) signalAll(sig unix.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.tree.signal(p, sig)
+		p.tree.signal(p, unix.SIGCONT)
+	}
 }
 
 // Kill ends the whole tree, daemonised processes included, and waits a moment until it is gone. Output that is still
 // there can be read afterwards, up to its end of file.
 func (p *Process) Kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
 	if err := p.tree.kill(p); err != nil {
 		p.sup.cfg.Log.Warn("some processes of a session could not be killed", "session", p.session, "error", err)
 	}
@@ -151,10 +165,13 @@ func (p *Process) Kill() {
 
 // Close frees files and the cgroup. The tree must have been killed.
 func (p *Process) Close() {
-	p.closed.Do(func() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.closed = true
 		p.closeFiles()
 		p.tree.remove()
-	})
+	}
 }
 
 func (p *Process) closeFiles() {

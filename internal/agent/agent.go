@@ -1,0 +1,252 @@
+package agent
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/sessctl/sess/internal/agent/process"
+	"github.com/sessctl/sess/internal/link"
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// Times of an agent's end and of its housekeeping.
+const (
+	hangupPatience = time.Second     // between SIGHUP and SIGKILL, for the last output
+	shutdownWait   = 3 * time.Second // sessions' last words when the agent ends
+	trimDelay      = 5 * time.Second // after the last session, until memory goes back to the system
+)
+
+// Options are what an Agent needs.
+type Options struct {
+	State   StateDir
+	Config  Config
+	Version string
+	Log     *slog.Logger
+	Proxy   func(*http.Request) (*url.URL, error) // nil: http.ProxyFromEnvironment
+	// NoCgroup holds sessions' processes together without cgroups.
+	NoCgroup bool
+	// Accounts is where users are looked up; the zero value is this machine's own.
+	Accounts process.Accounts
+}
+
+// Agent is one life of the agent on an instance.
+type Agent struct {
+	opts   Options
+	id     Identity
+	key    ed25519.PrivateKey
+	broker []ed25519.PublicKey
+	boot   sess.BootID
+	server link.Server
+	log    *slog.Logger
+	self   process.Account
+	sup    *process.Supervisor
+	dialer *link.Dialer
+
+	work sync.WaitGroup // sessions and offers being looked at; Run waits for them
+
+	mu sync.Mutex // protects the following
+	// ctl is the control link that has been welcomed, nil without one; nonce is its challenge.
+	ctl   *link.Conn
+	nonce string
+	// up is closed when a control link is there and replaced when it is lost.
+	up       chan struct{}
+	lost     time.Time // when the last control link was lost
+	sessions map[sess.SessionID]*session
+	streams  *link.Dialer // for stream URLs on another host than the server's
+	status   Status
+	trim     *time.Timer
+	closing  bool
+}
+
+// New reads the identity and makes an Agent. Run runs it.
+func New(opts Options) (*Agent, error) {
+	id, key, err := opts.State.Load()
+	if err != nil {
+		return nil, err
+	}
+	server, err := link.ParseServer(id.Server)
+	if err != nil {
+		return nil, err
+	}
+	return &Agent{
+		opts: opts, id: id, key: key, broker: id.brokerKeys(), boot: sess.NewBootID(), server: server, log: opts.Log,
+		dialer: &link.Dialer{Server: server, Proxy: opts.Proxy, UserAgent: "sess-agent/" + opts.Version},
+		up:     make(chan struct{}), lost: time.Now(), sessions: map[sess.SessionID]*session{},
+	}, nil
+}
+
+// Run keeps the instance connected and runs its sessions until ctx ends; then it ends them all. The error is about the
+// start: a running agent gives up on nothing.
+func (a *Agent) Run(ctx context.Context) error {
+	unlock, err := a.opts.State.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := process.CleanSignals(ctx); err != nil {
+		return err
+	}
+	if a.self, err = a.opts.Accounts.Self(ctx); err != nil {
+		return fmt.Errorf("find out who I am: %w", err)
+	}
+	// Sessions outlive ctx by their last words, and so does what watches over them.
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	a.sup, err = process.NewSupervisor(life, process.Config{Instance: a.id.Instance, Boot: a.boot, Log: a.log, NoCgroup: a.opts.NoCgroup})
+	if err != nil {
+		return err
+	}
+	if n := a.sup.KillLeftovers(); n > 0 {
+		a.log.Warn("killed processes that an earlier agent had left", "count", n)
+	}
+	a.log.Info("sess-agent starts", "version", a.opts.Version, "instance", a.id.Instance, "name", a.id.Name,
+		"server", a.server.URL, "user", a.self.Name, "holds", a.sup.Holds())
+	a.warnAtStart()
+	a.report(func(s *Status) { s.PID, s.Boot, s.Since = os.Getpid(), a.boot, time.Now() })
+	a.keep(ctx, life)
+	a.shutdown()
+	a.report(func(s *Status) { s.Connected, s.PID, s.Sessions = false, 0, 0 })
+	a.closeIdle()
+	return nil
+}
+
+func (a *Agent) warnAtStart() {
+	if os.Getuid() == 0 && a.opts.Config.DefaultUser == "" {
+		a.log.Info("runs as root without default_user: sessions that name no user will be refused")
+	}
+}
+
+// shutdown ends all sessions, softly first, and waits for what the agent has started.
+func (a *Agent) shutdown() {
+	a.mu.Lock()
+	a.closing = true
+	var all []*session
+	for _, s := range a.sessions {
+		all = append(all, s)
+	}
+	if a.trim != nil {
+		a.trim.Stop()
+	}
+	a.mu.Unlock()
+	for _, s := range all {
+		s.hangup("the agent is stopping")
+	}
+	deadline := time.NewTimer(shutdownWait)
+	defer deadline.Stop()
+	for _, s := range all {
+		select {
+		case <-s.gone:
+		case <-deadline.C:
+			deadline.Reset(0)
+			s.end(errors.New("the agent is stopping"))
+		}
+	}
+	a.work.Wait()
+}
+
+// add makes s one of the running sessions.
+func (a *Agent) add(s *session) *sess.Error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.closing:
+		return sess.New(sess.CodeUnavailable, "the agent is stopping", "try again in a moment")
+	case a.sessions[s.offer.Session] != nil:
+		return sess.New(sess.CodeConflict, "the session runs already", "")
+	case len(a.sessions) >= a.opts.Config.maxSessions():
+		return sess.New(sess.CodeLimited, fmt.Sprintf("the instance runs %d sessions, as many as its owner allows", len(a.sessions)),
+			"end one, or have the owner raise max_sessions")
+	}
+	a.sessions[s.offer.Session] = s
+	a.work.Add(1) // for session.run
+	if a.trim != nil {
+		a.trim.Stop()
+	}
+	return nil
+}
+
+// drop forgets a session that is over.
+func (a *Agent) drop(s *session) {
+	a.mu.Lock()
+	delete(a.sessions, s.offer.Session)
+	if len(a.sessions) == 0 && !a.closing {
+		a.trim = time.AfterFunc(trimDelay, debug.FreeOSMemory)
+	}
+	a.mu.Unlock()
+	a.work.Done()
+}
+
+// session finds a running session.
+func (a *Agent) session(id sess.SessionID) *session {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.sessions[id]
+}
+
+// sessionIDs lists what runs, for the hello.
+func (a *Agent) sessionIDs() []sess.SessionID {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ids := make([]sess.SessionID, 0, len(a.sessions))
+	for id := range a.sessions {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// streamDialer gives the dialer for a stream's URL: the server's own, or one for the node that the URL names.
+func (a *Agent) streamDialer(raw string) (*link.Dialer, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("stream URL %q makes no sense", raw)
+	}
+	secure := u.Scheme == "wss" || u.Scheme == "https"
+	if !secure && a.server.URL.Scheme == "https" {
+		return nil, fmt.Errorf("stream URL %q is not encrypted", raw)
+	}
+	if u.Host == a.server.URL.Host {
+		return a.dialer, nil
+	}
+	scheme := "http"
+	if secure {
+		scheme = "https"
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.streams == nil || a.streams.Server.URL.Host != u.Host || a.streams.Server.URL.Scheme != scheme {
+		node := link.Server{URL: &url.URL{Scheme: scheme, Host: u.Host}, Pin: a.server.Pin}
+		if a.streams != nil {
+			a.streams.CloseIdle()
+		}
+		a.streams = &link.Dialer{Server: node, Proxy: a.opts.Proxy, UserAgent: a.dialer.UserAgent}
+	}
+	return a.streams, nil
+}
+
+func (a *Agent) closeIdle() {
+	a.dialer.CloseIdle()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.streams != nil {
+		a.streams.CloseIdle()
+	}
+}
+
+// pause waits for d or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
