@@ -28,6 +28,7 @@ func ids(events []store.AuditEvent) []string {
 }
 
 func TestAuditOrderAndPlaces(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error {
 			// Of one time, the id decides.
@@ -74,6 +75,7 @@ func TestAuditOrderAndPlaces(t *testing.T) {
 
 // Paging by cursor gives every row once, newest first, though many share a time and new ones come in between.
 func TestAuditPages(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		const rows = 25
 		var want []string
@@ -117,6 +119,7 @@ func TestAuditPages(t *testing.T) {
 }
 
 func TestAuditFilters(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error {
 			return errors.Join(appendEvent(ctx, tx, "evt_0", 1), tx.AppendAuditEvent(ctx, store.AppendAuditEventParams{
@@ -137,6 +140,7 @@ func TestAuditFilters(t *testing.T) {
 }
 
 func TestAuditHashesAndCheckpoints(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error {
 			for i := range int64(10) {

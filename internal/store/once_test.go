@@ -13,6 +13,7 @@ import (
 
 // The single-use pattern, raced: a token with a few uses is taken by many at once, and never once more.
 func TestUsesAreNeverExceeded(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		const racers, uses = 20, 3
 		storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error {
@@ -44,6 +45,7 @@ func TestUsesAreNeverExceeded(t *testing.T) {
 
 // An audit event gets one place, and a place one event, however many sequencers there are.
 func TestPlacesAreGivenOnce(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error {
 			return errors.Join(appendEvent(ctx, tx, "evt_1", 1), appendEvent(ctx, tx, "evt_2", 2))

@@ -40,6 +40,7 @@ func refused(t *testing.T, c store.Config, code sess.Code, words ...string) {
 }
 
 func TestSecondServerOnTheDirectory(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first, err := store.Open(t.Context(), store.Config{Dir: dir})
 	if err != nil {
@@ -53,6 +54,7 @@ func TestSecondServerOnTheDirectory(t *testing.T) {
 }
 
 func TestFailedOpenLetsGoOfTheDirectory(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "sess.db")
 	if err := os.WriteFile(file, []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
@@ -67,6 +69,7 @@ func TestFailedOpenLetsGoOfTheDirectory(t *testing.T) {
 
 // A page in the middle that is damaged, not only the first one.
 func TestDamagedSchemaPage(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := open(t, store.Config{Dir: dir}).Close(); err != nil {
 		t.Fatal(err)
@@ -86,6 +89,7 @@ func TestDamagedSchemaPage(t *testing.T) {
 }
 
 func TestNewerSchema(t *testing.T) {
+	t.Parallel()
 	for _, c := range []store.Config{{Dir: t.TempDir()}, {URL: storetest.PostgresURL(t)}} {
 		db := open(t, c)
 		t.Run(string(db.Dialect()), func(t *testing.T) {
@@ -111,6 +115,7 @@ func open(t *testing.T, c store.Config) *store.DB {
 }
 
 func TestUnreachablePostgres(t *testing.T) {
+	t.Parallel()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -123,6 +128,7 @@ func TestUnreachablePostgres(t *testing.T) {
 }
 
 func TestErrorsHoldNoPassword(t *testing.T) {
+	t.Parallel()
 	for _, url := range []string{
 		"postgres://me:geheim@127.0.0.1:1/sess", "postgres://me:geheim@127.0.0.1:port/sess", "postgres://me:geheim@%zz/", "host=127.0.0.1 password=geheim port=x",
 	} {
@@ -137,10 +143,12 @@ func TestErrorsHoldNoPassword(t *testing.T) {
 }
 
 func TestBadURL(t *testing.T) {
+	t.Parallel()
 	refused(t, store.Config{URL: "postgres://me@127.0.0.1:port/sess"}, sess.CodeInvalid, "postgres://")
 }
 
 func TestOpenTwiceKeepsWhatIsThere(t *testing.T) {
+	t.Parallel()
 	for _, c := range []store.Config{{Dir: filepath.Join(t.TempDir(), "new", "a dir?x#%41 ä")}, {URL: storetest.PostgresURL(t)}} {
 		db := open(t, c)
 		t.Run(string(db.Dialect()), func(t *testing.T) {
@@ -176,6 +184,7 @@ func TestOpenTwiceKeepsWhatIsThere(t *testing.T) {
 
 // Several servers that start at once on an empty PostgreSQL: each ends up with the whole schema.
 func TestServersStartAtOnce(t *testing.T) {
+	t.Parallel()
 	url := storetest.PostgresURL(t)
 	errs := make(chan error)
 	for range 4 {
@@ -198,6 +207,7 @@ func TestServersStartAtOnce(t *testing.T) {
 }
 
 func TestMigrationsUpDownUp(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		p, err := db.Migrations()
 		if err != nil {

@@ -52,6 +52,7 @@ var errUndo = errors.New("undo")
 // each query is called for org B, with arguments of A's rows and of B's, in a world in which only B exists and in one in
 // which A does, too. Both calls must give the same result and leave the same rows of B; and A's rows stay as they were.
 func TestTenancy(t *testing.T) {
+	t.Parallel()
 	queries := loadQueries(t)
 	for dialect, open := range map[store.Dialect]func(testing.TB) *store.DB{store.SQLite: storetest.SQLite, store.Postgres: storetest.Postgres} {
 		t.Run(string(dialect), func(t *testing.T) {

@@ -36,6 +36,7 @@ func hasOrg(t *testing.T, db *store.DB, id sess.OrgID) bool {
 }
 
 func TestHooksRunAfterCommitOnly(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		var ran []int
 		storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error {
@@ -65,6 +66,7 @@ func TestHooksRunAfterCommitOnly(t *testing.T) {
 }
 
 func TestCancelledWriteChangesNothing(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		ctx, cancel := context.WithCancel(t.Context())
 		err := db.Write(ctx, func(tx *store.Tx) error {
@@ -83,6 +85,7 @@ func TestCancelledWriteChangesNothing(t *testing.T) {
 }
 
 func TestPanicRollsBack(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		func() {
 			defer func() { _ = recover() }()
@@ -99,6 +102,7 @@ func TestPanicRollsBack(t *testing.T) {
 }
 
 func TestReadCanNotWrite(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		err := db.Read(t.Context(), func(tx *store.Tx) error { return addOrg(t.Context(), tx, "org_1") })
 		if err == nil || hasOrg(t, db, "org_1") {
@@ -112,6 +116,7 @@ func TestReadCanNotWrite(t *testing.T) {
 
 // A Read sees one state throughout, and doesn't wait for the writer in between.
 func TestReadSeesOneState(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error { return addOrg(ctx, tx, "org_1") })
 		storetest.Read(t, db, func(ctx context.Context, tx *store.Tx) error {
@@ -128,6 +133,7 @@ func TestReadSeesOneState(t *testing.T) {
 }
 
 func TestNotFoundSurvives(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		err := db.Read(t.Context(), func(tx *store.Tx) error {
 			_, err := tx.GetOrg(t.Context(), "org_none")
@@ -144,6 +150,7 @@ func TestNotFoundSurvives(t *testing.T) {
 }
 
 func TestIsUnique(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error { return addOrg(ctx, tx, "org_1") })
 		primary := db.Write(t.Context(), func(tx *store.Tx) error {
@@ -159,6 +166,7 @@ func TestIsUnique(t *testing.T) {
 
 // Two transactions that change the same two rows in opposite order: PostgreSQL ends one of them, and Write runs it again.
 func TestDeadlockIsRunAgain(t *testing.T) {
+	t.Parallel()
 	db := storetest.Postgres(t)
 	w := []sess.OrgID{"org_1", "org_2"}
 	storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error {
@@ -200,6 +208,7 @@ func touch(ctx context.Context, tx *store.Tx, org sess.OrgID) error {
 
 // A transaction that always loses is given up, with an error that people understand.
 func TestRetriesAreBounded(t *testing.T) {
+	t.Parallel()
 	db := storetest.Postgres(t)
 	runs := 0
 	err := db.Write(t.Context(), func(tx *store.Tx) error {
@@ -214,6 +223,7 @@ func TestRetriesAreBounded(t *testing.T) {
 
 // A connection that its admin cut is an outage, not a defect, and the next transaction gets a fresh one.
 func TestLostConnection(t *testing.T) {
+	t.Parallel()
 	db := storetest.Postgres(t)
 	err := db.Write(t.Context(), func(tx *store.Tx) error {
 		_, err := tx.SQL().ExecContext(t.Context(), "SELECT pg_terminate_backend(pg_backend_pid())")
@@ -227,6 +237,7 @@ func TestLostConnection(t *testing.T) {
 
 // Lock keeps two read-then-write transactions apart, where READ COMMITTED alone would let both read the old state.
 func TestLock(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error { return addOrg(ctx, tx, "org_1") })
 		const workers, each = 8, 5
@@ -264,6 +275,7 @@ func TestLock(t *testing.T) {
 
 // Many hold a lock shared at once; whoever wants it alone waits for all of them.
 func TestLockShared(t *testing.T) {
+	t.Parallel()
 	db := storetest.Postgres(t)
 	const sharers = 3
 	var in sync.WaitGroup // all hold it
