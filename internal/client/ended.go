@@ -62,7 +62,7 @@ func (s *Session) ended(f wire.EndFrame) error {
 	case sess.EndTampered:
 		message, hint = "bytes sent again differed from those on record, so the server ended the session", "tell the server's owner: this should never happen"
 	case sess.EndProtocol:
-		message, hint = "client, server and agent did not understand each other", "are they at most one version apart? sessctl version --server"
+		message, hint = "client, server and agent did not understand each other", "are they at most one version apart? sessctl version --with-server"
 	case sess.EndRecording:
 		message, hint = "the session could not be recorded, and it has to be", "tell the server's owner: its disk may be full"
 	case sess.EndTimeout:

@@ -1,0 +1,283 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/link"
+	"github.com/sessctl/sess/internal/sess"
+)
+
+func (a *app) loginCmd() *cobra.Command {
+	var email, passwordFile string
+	c := &cobra.Command{
+		Use:   "login",
+		Short: "Log in to a server",
+		Long: "Logs in with e-mail address and password and keeps the login in the system's keyring, or, where there is none,\n" +
+			"in a file only you can read. A server with a certificate of its own is named with its pin; on a terminal sessctl\n" +
+			"shows the pin and asks, as ssh does, and from then on refuses any other certificate.",
+		Example: `  sessctl login --server https://sess.example.com
+  sessctl login --server https://10.0.0.5:8443#pin=sha256:…
+  sessctl login --email me@example.com --password-file - < secret`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.login(cmd.Context(), email, passwordFile)
+		},
+	}
+	c.Flags().StringVar(&email, "email", "", "the e-mail `address` to log in with")
+	c.Flags().StringVar(&email, "user", "", "the same as --email")
+	c.Flags().StringVar(&passwordFile, "password-file", "", "read the password from `FILE`, or from standard input with -")
+	return a.jsonFlag(c)
+}
+
+func (a *app) login(ctx context.Context, email, passwordFile string) error {
+	server, err := a.loginServer()
+	if err != nil {
+		return err
+	}
+	if server, err = a.trust(ctx, server); err != nil {
+		return err
+	}
+	if email == "" {
+		c, err := a.config()
+		if err != nil {
+			return err
+		}
+		if email, err = a.askEmail(c.Servers[key(server)].Email); err != nil {
+			return err
+		}
+	}
+	password, err := a.password(passwordFile, "Password: ", false)
+	if err != nil {
+		return err
+	}
+	var in api.LoginIn
+	in.Body.Email, in.Body.Password, in.Body.Client = email, password, clientName()
+	done := a.busy("logging in")
+	out, err := api.Call(ctx, a.openAs(server, "").API, api.Login, in)
+	done()
+	if err != nil {
+		return noLoginHint(err)
+	}
+	return a.loggedIn(server, out)
+}
+
+// loginServer is the server to log in to, asked for when nothing names one.
+func (a *app) loginServer() (link.Server, error) {
+	s, err := a.pickServer()
+	if !errors.Is(err, sess.ErrUnauthenticated) || !terminal(a.in) {
+		return s, err
+	}
+	name, err := a.ask("Server: ")
+	if err != nil {
+		return s, err
+	}
+	return link.ParseServer(name)
+}
+
+func (a *app) askEmail(last string) (string, error) {
+	if !terminal(a.in) {
+		if last != "" {
+			return last, nil
+		}
+		return "", sess.New(sess.CodeInvalid, "no e-mail address given", "name it with --email")
+	}
+	prompt := "E-mail address: "
+	if last != "" {
+		prompt = "E-mail address [" + last + "]: "
+	}
+	email, err := a.ask(prompt)
+	if email == "" {
+		email = last
+	}
+	if err == nil && email == "" {
+		err = sess.New(sess.CodeInvalid, "no e-mail address given", "")
+	}
+	return email, err
+}
+
+// loggedIn keeps a login and says so.
+func (a *app) loggedIn(server link.Server, out api.LoginOut) error {
+	if err := a.remember(server, out); err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(map[string]any{
+			"server": server.String(), "user": out.User, "email": out.Email, "org": out.Org, "org_name": out.OrgName, "expires_at": out.ExpiresAt,
+		})
+	}
+	a.note("logged in to %s as %s (%s), for %s", server.URL.Host, cell(out.Email), cell(out.OrgName), roughly(out.ExpiresAt.Sub(a.now())+time.Second))
+	return nil
+}
+
+// noLoginHint takes "sessctl login" away as the next step of a login that failed.
+func noLoginHint(err error) error {
+	var e *sess.Error
+	if errors.As(err, &e) && e.Code == sess.CodeUnauthenticated && (e.Hint == "" || strings.HasPrefix(e.Hint, "sessctl login")) {
+		return sess.New(sess.CodeUnauthenticated, e.Message, "check the address and the password")
+	}
+	return err
+}
+
+// clientName tells a person's logins apart.
+func clientName() string {
+	host, _ := os.Hostname()
+	return "sessctl on " + host + " (" + runtime.GOOS + ")"
+}
+
+func (a *app) acceptCmd() *cobra.Command {
+	var email, passwordFile string
+	c := &cobra.Command{
+		Use:   "accept LINK",
+		Short: "Accept an invitation: set your password and log in",
+		Long:  "Takes the one-time link of an invitation, sets your password and logs you in. The link names the server and,\nwhere its certificate is its own, the pin.",
+		Example: `  sessctl accept https://sess.example.com/accept#sesi_…
+  sessctl accept https://10.0.0.5:8443/accept#sesi_… --email me@example.com --password-file -`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.accept(cmd.Context(), args[0], email, passwordFile)
+		},
+	}
+	c.Flags().StringVar(&email, "email", "", "your e-mail `address`, when the invitation does not name it (the first admin's does not)")
+	c.Flags().StringVar(&passwordFile, "password-file", "", "read the password from `FILE`, or from standard input with -")
+	return a.jsonFlag(c)
+}
+
+func (a *app) accept(ctx context.Context, raw, email, passwordFile string) error {
+	base, token, err := sess.ParseInviteLink(raw)
+	if err != nil {
+		return err
+	}
+	t, err := sess.ParseToken(token, sess.TokenInvite)
+	if err != nil {
+		return err
+	}
+	server, err := a.trust(ctx, link.Server{URL: base, Pin: t.Pin})
+	if err != nil {
+		return err
+	}
+	password, err := a.password(passwordFile, "New password: ", true)
+	if err != nil {
+		return err
+	}
+	var in api.AcceptIn
+	in.Body.Token, in.Body.Password, in.Body.Email, in.Body.Client = token, password, email, clientName()
+	out, err := a.acceptWith(ctx, server, in)
+	if askedForEmail(err) && email == "" && terminal(a.in) {
+		if in.Body.Email, err = a.askEmail(""); err != nil {
+			return err
+		}
+		out, err = a.acceptWith(ctx, server, in)
+	}
+	if err != nil {
+		return noLoginHint(err)
+	}
+	return a.loggedIn(server, out)
+}
+
+func (a *app) acceptWith(ctx context.Context, server link.Server, in api.AcceptIn) (api.LoginOut, error) {
+	defer a.busy("accepting the invitation")()
+	return api.Call(ctx, a.openAs(server, "").API, api.Accept, in)
+}
+
+// askedForEmail reports whether the server wants to know who it is that accepts: the first admin's invitation names
+// nobody.
+func askedForEmail(err error) bool {
+	var e *sess.Error
+	return errors.As(err, &e) && e.Code == sess.CodeInvalid && strings.Contains(e.Hint, "--email")
+}
+
+func (a *app) logoutCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "logout",
+		Short: "End the login, here and on the server",
+		Args:  args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			server, err := a.pickServer()
+			if err != nil {
+				return err
+			}
+			if a.getenv("SESSCTL_API_KEY") != "" {
+				return sess.New(sess.CodeInvalid, "SESSCTL_API_KEY is set: there is no login to end", "sessctl key delete ends an API key")
+			}
+			c, err := a.open()
+			if errors.Is(err, sess.ErrUnauthenticated) {
+				a.note("not logged in to %s", server.URL.Host)
+				return a.forget(server)
+			}
+			if err != nil {
+				return err
+			}
+			_, err = api.Call(cmd.Context(), c.API, api.Logout, api.None{})
+			if err != nil && !errors.Is(err, sess.ErrUnauthenticated) {
+				if ferr := a.forget(server); ferr != nil {
+					return ferr
+				}
+				a.note("sessctl: the login is forgotten here, but the server was not told:")
+				return err
+			}
+			if err := a.forget(server); err != nil {
+				return err
+			}
+			a.note("logged out of %s", server.URL.Host)
+			return nil
+		},
+	}
+}
+
+func (a *app) whoamiCmd() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "whoami",
+		Short: "Show who you are and what you may do",
+		Args:  args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out, err := call(cmd.Context(), a, "asking the server", api.Whoami, api.None{})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(out)
+			}
+			server, err := a.pickServer()
+			if err != nil {
+				return err
+			}
+			fields := []field{
+				{"User", out.Name},
+				{"Organisation", out.OrgName},
+				{"Server", server.URL.String()},
+				{"Credential", string(out.Credential)},
+				{"Expires", a.whenp(out.ExpiresAt)},
+				{"Address", out.Address},
+			}
+			for _, g := range out.Grants {
+				where := "the whole organisation"
+				if g.Project != "" {
+					where = "project " + g.Project
+				}
+				fields = append(fields, field{"Role", string(g.Role) + " on " + where})
+			}
+			return a.printFields(fields)
+		},
+	}
+	return a.jsonFlag(c)
+}
+
+// call calls an operation and says what is being waited for when it takes long.
+func call[In, Out any](ctx context.Context, a *app, what string, op api.Op[In, Out], in In) (Out, error) {
+	c, err := a.open()
+	if err != nil {
+		var none Out
+		return none, err
+	}
+	done := a.busy(what)
+	defer done()
+	return api.Call(ctx, c.API, op, in)
+}

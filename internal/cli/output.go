@@ -1,0 +1,206 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+)
+
+// printJSON prints v for programs.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// cell makes s fit for a table: one line, nothing a terminal acts on.
+func cell(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t' || r == '\n' || r == '\r':
+			return ' '
+		case !unicode.IsPrint(r):
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// gap is between the columns of a table for people.
+const gap = 2
+
+// printTable prints rows: for people under a heading and cut to the terminal's width, in a pipe one line each with tabs
+// and nothing else.
+func (a *app) printTable(head []string, rows [][]string) error {
+	var b strings.Builder
+	if !terminal(a.out) {
+		for _, r := range rows {
+			for i, c := range r {
+				if i > 0 {
+					b.WriteByte('\t')
+				}
+				b.WriteString(cell(c))
+			}
+			b.WriteByte('\n')
+		}
+		_, err := io.WriteString(a.out, b.String())
+		return err
+	}
+	width, _, err := term.GetSize(int(a.out.Fd())) //nolint:gosec // a descriptor
+	if err != nil || width <= 0 {
+		width = 80
+	}
+	all := append([][]string{head}, rows...)
+	widths := columnWidths(all, width)
+	for _, r := range all {
+		var line strings.Builder
+		for i, c := range r {
+			c = cut(cell(c), widths[i])
+			line.WriteString(c)
+			if i < len(r)-1 {
+				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c)+gap))
+			}
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	_, err = io.WriteString(a.out, b.String())
+	return err
+}
+
+// columnWidths fits the columns into total by taking from the widest first; none gets narrower than its heading.
+func columnWidths(rows [][]string, total int) []int {
+	widths := make([]int, len(rows[0]))
+	least := make([]int, len(rows[0]))
+	sum := gap * (len(widths) - 1)
+	for i := range widths {
+		for _, r := range rows {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell(r[i])))
+		}
+		least[i] = utf8.RuneCountInString(rows[0][i])
+		sum += widths[i]
+	}
+	for sum > total {
+		widest := -1
+		for i := range widths {
+			if widths[i] > least[i] && (widest < 0 || widths[i] > widths[widest]) {
+				widest = i
+			}
+		}
+		if widest < 0 {
+			break
+		}
+		widths[widest]--
+		sum--
+	}
+	return widths
+}
+
+func cut(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	r := []rune(s)
+	return string(r[:max(0, n-1)]) + "…"
+}
+
+// field is one line of what show prints.
+type field struct{ name, value string }
+
+// printFields prints what show shows; empty values are left out.
+func (a *app) printFields(fields []field) error {
+	var b strings.Builder
+	width := 0
+	for _, f := range fields {
+		width = max(width, len(f.name))
+	}
+	for _, f := range fields {
+		switch {
+		case f.value == "":
+		case terminal(a.out):
+			fmt.Fprintf(&b, "%-*s  %s\n", width+1, f.name+":", cell(f.value))
+		default:
+			fmt.Fprintf(&b, "%s\t%s\n", f.name, cell(f.value))
+		}
+	}
+	_, err := io.WriteString(a.out, b.String())
+	return err
+}
+
+// when says a time: how long ago for people, exactly in a pipe.
+func (a *app) when(t time.Time) string {
+	switch {
+	case t.IsZero():
+		return ""
+	case !terminal(a.out):
+		return t.UTC().Format(time.RFC3339)
+	}
+	return relative(a.now().Sub(t))
+}
+
+func (a *app) whenp(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return a.when(*t)
+}
+
+// relative says how long ago something was, or in how long it will be.
+func relative(d time.Duration) string {
+	if d < 0 {
+		return "in " + roughly(-d)
+	}
+	if d < time.Second {
+		return "now"
+	}
+	return roughly(d) + " ago"
+}
+
+// roughly says a duration in its largest unit, or its two largest where that matters.
+func roughly(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < day:
+		if m := int(d.Minutes()) % 60; m != 0 && d < 10*time.Hour {
+			return fmt.Sprintf("%dh%dm", int(d.Hours()), m)
+		}
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d/day))
+}
+
+// size says a number of bytes.
+func size(n uint64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, unit := float64(n), ""
+	for _, unit = range [...]string{"KiB", "MiB", "GiB", "TiB", "PiB"} {
+		f /= 1024
+		if f < 1023.95 {
+			break
+		}
+	}
+	return fmt.Sprintf("%.1f %s", f, unit)
+}
+
+// labels says labels in a fixed order.
+func labels(m map[string]string) string {
+	var parts []string
+	for k, v := range m {
+		parts = append(parts, k+"="+v)
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ",")
+}

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sessctl/sess/internal/api"
+)
+
+func (a *app) recordingCmd() *cobra.Command {
+	return parent("recording", "List, replay and export recordings of sessions", a.recordingListCmd(), a.recordingShowCmd())
+}
+
+func (a *app) recordingListCmd() *cobra.Command {
+	in := api.RecordingsIn{}
+	l := &lister[api.Recording]{
+		head: []string{"SESSION", "STATE", "KIND", "INSTANCE", "USER", "STARTED", "LENGTH", "SIZE"},
+		none: "no recordings",
+		fetch: func(ctx context.Context, c *api.Client, p api.Page) ([]api.Recording, string, error) {
+			in.Page = p
+			out, err := api.Call(ctx, c, api.ListRecordings, in)
+			return out.Items, out.Next, err
+		},
+		row: func(r api.Recording) []string {
+			return []string{
+				string(r.Session), string(r.State), string(r.Kind), r.InstanceName, r.UserName, a.when(r.StartedAt),
+				length(r), size(uint64(max(0, r.Bytes))),
+			}
+		},
+	}
+	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List recordings, newest first"}
+	c.Flags().StringVar(&in.Instance, "instance", "", "only of sessions on `INSTANCE`")
+	c.Flags().StringVar(&in.User, "user", "", "only of sessions of `USER`")
+	return l.command(a, c, true)
+}
+
+func length(r api.Recording) string {
+	return (time.Duration(r.DurationMS) * time.Millisecond).Round(time.Second).String()
+}
+
+func (a *app) recordingShowCmd() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use: "show SESSION", Short: "Show what is known of a session's recording",
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := call(cmd.Context(), a, "asking the server", api.GetRecording, api.SessionRef{Session: args[0]})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(r)
+			}
+			return a.printFields([]field{
+				{"Session", string(r.Session)},
+				{"State", string(r.State)},
+				{"Kind", string(r.Kind)},
+				{"Instance", r.InstanceName},
+				{"User", r.UserName},
+				{"Started", a.when(r.StartedAt)},
+				{"Length", length(r)},
+				{"Recorded", size(uint64(max(0, r.Bytes)))},
+				{"Stored", size(uint64(max(0, r.Stored)))},
+				{"Digest", r.Digest},
+				{"Problem", r.Problem},
+			})
+		},
+	})
+}
+
+// recordingPath is the path of a recording's bytes.
+func recordingPath(session string) string {
+	return strings.Replace(api.PathRecordingData, "{session}", url.PathEscape(session), 1)
+}

@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/sess"
+)
+
+func (a *app) sessionCmd() *cobra.Command {
+	return parent("session", "See and end sessions", a.sessionListCmd(), a.sessionShowCmd(), a.sessionEndCmd())
+}
+
+func (a *app) sessionListCmd() *cobra.Command {
+	in := api.SessionsIn{}
+	var all, ended bool
+	l := &lister[api.Session]{
+		head: []string{"SESSION", "KIND", "STATE", "INSTANCE", "USER", "STARTED", "COMMAND"},
+		none: "no sessions",
+		fetch: func(ctx context.Context, c *api.Client, p api.Page) ([]api.Session, string, error) {
+			in.Page = p
+			in.State = "live"
+			if all {
+				in.State = "all"
+			} else if ended {
+				in.State = "ended"
+			}
+			out, err := api.Call(ctx, c, api.ListSessions, in)
+			return out.Items, out.Next, err
+		},
+		row: func(s api.Session) []string {
+			state := string(s.State)
+			if s.State == sess.StateEnded {
+				state = endedState(s)
+			}
+			return []string{string(s.ID), string(s.Kind), state, s.InstanceName, s.UserName, a.when(s.CreatedAt), strings.Join(s.Command, " ")}
+		},
+	}
+	c := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List sessions: the live ones, newest first",
+		Example: "  sessctl session list --watch\n  sessctl session list --all --instance web-1 --json",
+	}
+	c.Flags().BoolVarP(&all, "all", "a", false, "those that ended, too")
+	c.Flags().BoolVar(&ended, "ended", false, "only those that ended")
+	c.Flags().StringVar(&in.Instance, "instance", "", "only those on `INSTANCE`")
+	c.Flags().StringVar(&in.User, "user", "", "only those of `USER`, an e-mail address or name")
+	c.Flags().BoolVar(&in.Mine, "mine", false, "only my own")
+	c.MarkFlagsMutuallyExclusive("all", "ended")
+	return l.command(a, c, true)
+}
+
+// endedState says how a session ended, in a word or two.
+func endedState(s api.Session) string {
+	if s.EndReason == sess.EndExit && s.Exit != nil {
+		return fmt.Sprintf("exit %d", s.Exit.Status)
+	}
+	return strings.ReplaceAll(string(s.EndReason), "_", " ")
+}
+
+func (a *app) sessionShowCmd() *cobra.Command {
+	return a.jsonFlag(&cobra.Command{
+		Use: "show SESSION", Short: "Show a session",
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := call(cmd.Context(), a, "asking the server", api.GetSession, api.SessionRef{Session: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.printSession(s)
+		},
+		ValidArgsFunction: a.completeSessions,
+	})
+}
+
+func (a *app) printSession(s api.Session) error {
+	if a.json {
+		return a.printJSON(s)
+	}
+	fields := []field{
+		{"Session", string(s.ID)},
+		{"State", string(s.State)},
+		{"Kind", string(s.Kind)},
+		{"Command", strings.Join(s.Command, " ")},
+		{"Instance", s.InstanceName + " (" + string(s.Instance) + ")"},
+		{"Hostname", s.Hostname},
+		{"Instance address", s.InstanceAddr},
+		{"User", s.UserName + " by " + string(s.Credential)},
+		{"From", s.ClientAddr},
+		{"OS user", s.OSUser},
+		{"Reason", s.Reason},
+		{"Created", a.when(s.CreatedAt)},
+		{"Started", a.whenp(s.StartedAt)},
+		{"Detached", a.whenp(s.DetachedAt)},
+		{"Ended", a.whenp(s.EndedAt)},
+		{"Grace", (time.Duration(s.GraceMS) * time.Millisecond).String()},
+		{"End", strings.ReplaceAll(string(s.EndReason), "_", " ")},
+		{"Ended by", s.EndedBy},
+		{"End message", s.EndMessage},
+		{"Exit", exitText(s.Exit)},
+		{"Recording", string(s.RecordingState)},
+	}
+	return a.printFields(fields)
+}
+
+func exitText(x *sess.Exit) string {
+	switch {
+	case x == nil:
+		return ""
+	case x.Message != "":
+		return fmt.Sprintf("%d: %s", x.Status, x.Message)
+	case x.Signal != "":
+		return fmt.Sprintf("%d (%s)", x.Status, x.Signal)
+	}
+	return fmt.Sprint(x.Status)
+}
+
+func (a *app) sessionEndCmd() *cobra.Command {
+	var reason string
+	c := &cobra.Command{
+		Use: "end SESSION…", Short: "End sessions now, with all their processes",
+		Example: "  sessctl session end ses_4x2k --reason 'maintenance at noon'",
+		Args:    args(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ended := []api.Session{}
+			var errs []error
+			for _, id := range args {
+				var in api.EndIn
+				in.Session, in.Body.Reason = id, reason
+				s, err := call(cmd.Context(), a, "ending "+id, api.EndSession, in)
+				if err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				ended = append(ended, s)
+				if !a.json {
+					a.note("ended %s, %s of %s on %s", s.ID, s.Kind, cell(s.UserName), cell(s.InstanceName))
+				}
+			}
+			if a.json {
+				if err := a.printJSON(ended); err != nil {
+					return err
+				}
+			}
+			return a.several(errs)
+		},
+		ValidArgsFunction: a.completeSessions,
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why: the session's user is told, and it is on record")
+	return a.jsonFlag(c)
+}
+
+// several reports all errors but the last, which it returns to be reported like any.
+func (a *app) several(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	for _, err := range errs[:len(errs)-1] {
+		message, _ := describe(err)
+		a.note("sessctl: %s", message)
+	}
+	return errs[len(errs)-1]
+}
+
+// mySessions lists my own live sessions whose ids begin with prefix.
+func mySessions(ctx context.Context, a *app, prefix string) ([]api.Session, error) {
+	out, err := call(ctx, a, "asking the server", api.ListSessions, api.SessionsIn{State: "live", Mine: true, Prefix: prefix})
+	if errors.Is(err, sess.ErrNotFound) {
+		return nil, nil
+	}
+	return out.Items, err
+}
