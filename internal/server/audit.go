@@ -71,7 +71,7 @@ func (s *Server) verifyLog(ctx context.Context, log string) (api.AuditVerifyOut,
 	if err != nil {
 		return api.AuditVerifyOut{}, fmt.Errorf("verify audit log: %w", err)
 	}
-	out := api.AuditVerifyOut{OK: r.OK(), Size: r.Size, Unplaced: r.Unplaced, Root: r.Root, Checkpoint: r.Checkpoint}
+	out := api.AuditVerifyOut{OK: r.OK(), Size: r.Size, Unplaced: r.Unplaced, Root: r.Root, Checkpoint: r.Checkpoint, Key: s.signer.VerifierKey()}
 	for _, p := range r.Problems {
 		out.Problems = append(out.Problems, p.String())
 	}

@@ -83,6 +83,7 @@ func (s *Server) limited(limit *rateLimiter) func(huma.Context, func(huma.Contex
 	return func(ctx huma.Context, next func(huma.Context)) {
 		req := requestOf(ctx.Context())
 		if wait, ok := limit.allow(req.addr, s.now()); !ok {
+			s.refused(ctx.Context(), req.addr, sess.CodeLimited)
 			secs := int(wait/time.Second) + 1
 			ctx.SetHeader("Retry-After", strconv.Itoa(secs))
 			s.fail(ctx, sess.New(sess.CodeLimited, "too many requests from your address", "try again in "+strconv.Itoa(secs)+" s"))
@@ -107,6 +108,7 @@ func (s *Server) authenticated(ctx huma.Context, next func(huma.Context)) {
 func (s *Server) authenticate(ctx context.Context, req request, authorization string) (sess.Principal, error) {
 	bearer, err := bearerOf(authorization)
 	if err != nil {
+		s.refused(ctx, req.addr, sess.CodeUnauthenticated)
 		return sess.Principal{}, err
 	}
 	who, err := s.auth.Authenticate(ctx, bearer, req.addr)

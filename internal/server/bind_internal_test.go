@@ -48,6 +48,9 @@ func testAPI(t *testing.T) (http.Handler, *strings.Builder) {
 		log: slog.New(slog.NewTextHandler(&log, nil)), now: time.Now, auth: fakeIdentity{}, cfg: Config{TLS: TLSOff},
 		strangers: newStrangers(1, 1), publicRate: newRateLimiter(3, 1), passwordRate: newRateLimiter(1, 1),
 	}
+	s.refused = func(_ context.Context, _ netip.Addr, code sess.Code) {
+		log.WriteString("refused " + string(code) + "\n")
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", s.notFound)
 	s.api = s.newAPI(mux)
@@ -89,7 +92,7 @@ func TestBind(t *testing.T) {
 		{"bad credential", "POST", "/v1/echo", "bad", `{"password":"x"}`, 401, sess.CodeUnauthenticated},
 		{"no JSON", "POST", "/v1/echo", "good", `{`, 400, sess.CodeInvalid},
 		{"too long", "POST", "/v1/echo", "good", `{"password":"secret-secret"}`, 422, sess.CodeInvalid},
-		{"unknown field", "POST", "/v1/echo", "good", `{"password":"x","hunter":"secret-secret"}`, 422, sess.CodeInvalid},
+		{"unknown field, of a newer client", "POST", "/v1/echo", "good", `{"password":"x","new":1}`, 200, ""},
 		{"wrong type", "POST", "/v1/echo", "good", `{"password":["secret-secret"]}`, 422, sess.CodeInvalid},
 		{"no body", "POST", "/v1/echo", "good", ``, 400, sess.CodeInvalid},
 		{"large body", "POST", "/v1/echo", "good", `{"password":"` + strings.Repeat("x", maxSmallBody) + `"}`, 413, sess.CodeTooLarge},
@@ -125,6 +128,9 @@ func TestBind(t *testing.T) {
 			}
 		})
 	}
+	if !strings.Contains(log.String(), "refused unauthenticated") {
+		t.Error("a call without a credential is not on record")
+	}
 	if !strings.Contains(log.String(), "hunter2") {
 		t.Error("the log does not have what the client was not told")
 	}
@@ -134,15 +140,15 @@ func TestBind(t *testing.T) {
 }
 
 func TestPublicOperationsAreLimited(t *testing.T) {
-	h, _ := testAPI(t)
+	h, log := testAPI(t)
 	for i := range 3 {
 		if w := call(h, "GET", "/v1/public", "", ""); w.Code != 200 {
 			t.Fatalf("call %d: %d", i, w.Code)
 		}
 	}
 	w := call(h, "GET", "/v1/public", "", "")
-	if w.Code != 429 || w.Header().Get("Retry-After") == "" {
-		t.Errorf("call above the limit: %d, %v", w.Code, w.Header())
+	if w.Code != 429 || w.Header().Get("Retry-After") == "" || !strings.Contains(log.String(), "refused limited") {
+		t.Errorf("call above the limit: %d, %v, log %s", w.Code, w.Header(), log)
 	}
 }
 

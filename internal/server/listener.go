@@ -55,9 +55,12 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close stops accepting and waits for the handshakes under way, which it breaks off.
+// Close stops accepting and waits for the handshakes under way, which it breaks off. It may be called again.
 func (l *listener) Close() error {
 	err := l.Listener.Close()
+	if errors.Is(err, net.ErrClosed) {
+		err = nil
+	}
 	l.stop(nil)
 	l.slots.closeStrangersIn(func() { l.wg.Wait() })
 	return err

@@ -22,7 +22,8 @@ func (s *Server) newAPI(mux *http.ServeMux) huma.API {
 	cfg.Info.Description = "The HTTP API of sess-server. Failures are RFC 9457 problem documents. Streams (WebSockets, downloads) are described in internal/wire/PROTOCOL.md."
 	cfg.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
-	cfg.CreateHooks = nil // no $schema in bodies, no Link headers
+	cfg.AllowAdditionalPropertiesByDefault = true // neighbouring versions work together
+	cfg.CreateHooks = nil                         // no $schema in bodies, no Link headers
 	cfg.Transformers = []huma.Transformer{s.translate}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer", Description: "A login token or an API key"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/sessctl/sess/internal/audit"
@@ -100,6 +101,9 @@ func (s *Server) openIdentity(key ed25519.PrivateKey) {
 		},
 	})
 	s.auth = s.identity
+	s.refused = func(ctx context.Context, addr netip.Addr, code sess.Code) {
+		s.gate.RefusedAnonymous(ctx, gate.Refusal{Addr: addr, Action: policy.Authenticate, Code: code})
+	}
 }
 
 // ended logs that sessions which should have ended with something may go on: the broker's expiry finds them.

@@ -26,7 +26,7 @@ const urlFile = "url"
 // to whoever serves next; recordings and the audit log are brought to disk. It returns nil after an orderly stop.
 func (s *Server) Run(ctx context.Context) error {
 	s.http = &http.Server{
-		Handler: s.routes(), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		Handler: s.handler, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -57,6 +57,7 @@ type Server struct {
 	closers    []func() error
 
 	auth         authenticator
+	refused      func(ctx context.Context, addr netip.Addr, code sess.Code) // records the refusal of somebody unknown
 	api          huma.API
 	bound        []string
 	publicRate   *rateLimiter
@@ -65,6 +66,7 @@ type Server struct {
 	binaries     *binaries
 	tcp          net.Listener
 	listener     *listener
+	handler      http.Handler
 	http         *http.Server
 	conns        *conns
 	draining     atomic.Bool
@@ -89,6 +91,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
+	s.handler = s.routes()
 	return s, nil
 }
 

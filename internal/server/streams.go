@@ -48,11 +48,12 @@ func (s *Server) readRedeem(r *http.Request, req request) (broker.Redeem, error)
 	if err := wantsUpgrade(r); err != nil {
 		return broker.Redeem{}, err
 	}
-	if wait, ok := s.publicRate.allow(req.addr, s.now()); !ok {
-		return broker.Redeem{}, sess.New(sess.CodeLimited, "too many connections from your address", "try again in "+wait.Round(time.Second).String())
+	if err := s.limitStream(r.Context(), req); err != nil {
+		return broker.Redeem{}, err
 	}
 	ticket, err := bearerOf(r.Header.Get("Authorization"))
 	if err != nil || len(ticket) > maxTicketHeader {
+		s.refused(r.Context(), req.addr, sess.CodeUnauthenticated)
 		return broker.Redeem{}, sess.New(sess.CodeUnauthenticated, "a stream needs a ticket", "start a session to get one")
 	}
 	text := r.Header.Get(headerSignature)
@@ -61,6 +62,16 @@ func (s *Server) readRedeem(r *http.Request, req request) (broker.Redeem, error)
 		return broker.Redeem{}, sess.New(sess.CodeUnauthenticated, "a stream needs a signature in "+headerSignature, "")
 	}
 	return broker.Redeem{Ticket: ticket, Signature: sig, Addr: req.addr, RequestID: req.id}, nil
+}
+
+// limitStream bounds how often one address may connect.
+func (s *Server) limitStream(ctx context.Context, req request) error {
+	wait, ok := s.publicRate.allow(req.addr, s.now())
+	if ok {
+		return nil
+	}
+	s.refused(ctx, req.addr, sess.CodeLimited)
+	return sess.New(sess.CodeLimited, "too many connections from your address", "try again in "+wait.Round(time.Second).String())
 }
 
 // wantsUpgrade refuses what is no WebSocket before anything is used up for it.
@@ -90,12 +101,12 @@ func joinOf(j broker.Joined) relay.Join {
 // serveControl runs the control link of an agent, which proves who it is on the link itself.
 func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 	req := requestOf(r.Context())
-	if err := wantsUpgrade(r); err != nil {
-		s.writeError(w, req, err)
-		return
+	err := wantsUpgrade(r)
+	if err == nil {
+		err = s.limitStream(r.Context(), req)
 	}
-	if wait, ok := s.publicRate.allow(req.addr, s.now()); !ok {
-		s.writeError(w, req, sess.New(sess.CodeLimited, "too many connections from your address", "try again in "+wait.Round(time.Second).String()))
+	if err != nil {
+		s.writeError(w, req, err)
 		return
 	}
 	conn, err := link.Accept(w, r, wire.ControlSubprotocol)
