@@ -20,6 +20,8 @@ const ExportVersion = 1
 // maxLine bounds a line of an export: an event in which every byte was escaped, and what stands around it.
 const maxLine = 6*MaxEvent + 1<<10
 
+const ioBuffer = 16 << 10
+
 // Header is the first line of an export. What it says is for people; nothing of it is trusted.
 type Header struct {
 	Version int       `json:"sess_audit_export"`
@@ -49,7 +51,7 @@ type Writer struct {
 func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	h.Version = ExportVersion
 	h.Time = h.Time.UTC()
-	b := bufio.NewWriterSize(w, 64<<10)
+	b := bufio.NewWriterSize(w, ioBuffer)
 	x := &Writer{w: b, enc: newEncoder(b)}
 	return x, x.put(h)
 }
@@ -120,7 +122,7 @@ type Reader struct {
 
 // NewReader reads the header of an export.
 func NewReader(r io.Reader) (*Reader, error) {
-	x := &Reader{r: bufio.NewReaderSize(r, 64<<10)}
+	x := &Reader{r: bufio.NewReaderSize(r, ioBuffer)}
 	b, err := x.next()
 	var bad *errLine
 	if errors.Is(err, io.EOF) {
@@ -135,7 +137,17 @@ func NewReader(r io.Reader) (*Reader, error) {
 		return nil, sess.New(sess.CodeInvalid, fmt.Sprintf("the export has version %d, and this program knows %d", x.Header.Version, ExportVersion),
 			"use a newer sessctl")
 	}
+	if !canonical(x.Header, b) {
+		return nil, sess.New(sess.CodeInvalid, "the first line is not written as an export writes it", "export the log again, and verify the file unchanged")
+	}
 	return x, nil
+}
+
+// canonical reports whether b is how v is written. There is one way to write a line, so that no byte of it can differ
+// unseen.
+func canonical(v any, b []byte) bool {
+	var again bytes.Buffer
+	return newEncoder(&again).Encode(v) == nil && bytes.Equal(bytes.TrimSuffix(again.Bytes(), []byte("\n")), b)
 }
 
 // Next reads the next line; io.EOF after the last. Any other error that is an *errLine concerns that line only.
@@ -149,9 +161,7 @@ func (x *Reader) Next() (Record, error) {
 	if err := json.Unmarshal(b, &l); err != nil {
 		return bad(fmt.Errorf("not valid JSON: %w", err))
 	}
-	// One way to write a line, so that no byte of it can differ unseen.
-	var again bytes.Buffer
-	if err := newEncoder(&again).Encode(l); err != nil || !bytes.Equal(bytes.TrimSuffix(again.Bytes(), []byte("\n")), b) {
+	if !canonical(l, b) {
 		return bad(errors.New("not written as an export of this version writes it"))
 	}
 	rec := Record{Line: x.line, Index: -1, Checkpoint: l.Checkpoint}
