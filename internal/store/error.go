@@ -24,6 +24,7 @@ const (
 	pgUnique        = "23505"
 	pgSerialization = "40001"
 	pgDeadlock      = "40P01"
+	pgBadText       = "22021" // a NUL, or no UTF-8; SQLite takes both
 	pgConnection    = "08"
 	pgResources     = "53" // disk full, out of memory, too many connections
 	pgOperator      = "57" // shut down, starting up, cancelled by its admin
@@ -52,8 +53,8 @@ func again(err error) bool {
 	return false
 }
 
-// public gives errors the code that survives the network, where there is something to tell: a bare ErrNotFound, and a
-// database that is full, broken or away. Everything else is as it was.
+// public gives errors the code that survives the network, where there is something to tell: a bare ErrNotFound, text that
+// can't be kept, and a database that is full, broken or away. Everything else is as it was.
 func public(err error) error {
 	if _, ok := errors.AsType[*sess.Error](err); ok || err == nil {
 		return err
@@ -63,6 +64,9 @@ func public(err error) error {
 		return sess.Wrap(err, sess.CodeNotFound, "no such thing", "")
 	case outage(err):
 		return unavailable(err)
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == pgBadText {
+		return sess.Wrap(err, sess.CodeInvalid, "a text holds a NUL byte or is not UTF-8", "leave that character out")
 	}
 	return err
 }

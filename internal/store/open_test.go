@@ -167,17 +167,22 @@ func TestOpenTwiceKeepsWhatIsThere(t *testing.T) {
 			if err := again.Ping(t.Context()); err != nil {
 				t.Error(err)
 			}
-		})
-		if c.Dir == "" {
-			continue
-		}
-		for name, want := range map[string]os.FileMode{"sess.db": 0o600, "lock": 0o600, ".": os.ModeDir | 0o700} {
-			info, err := os.Stat(filepath.Join(c.Dir, name))
-			if err != nil {
-				t.Error(err)
-			} else if info.Mode() != want {
-				t.Errorf("%s has mode %v, want %v", name, info.Mode(), want)
+			if c.Dir != "" {
+				privateFiles(t, c.Dir)
 			}
+		})
+	}
+}
+
+// privateFiles checks that nobody but the owner can read what lies in the data directory.
+func privateFiles(t *testing.T, dir string) {
+	t.Helper()
+	for name, want := range map[string]os.FileMode{"sess.db": 0o600, "sess.db-wal": 0o600, "sess.db-shm": 0o600, "lock": 0o600, ".": os.ModeDir | 0o700} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Error(err)
+		} else if info.Mode() != want {
+			t.Errorf("%s has mode %v, want %v", name, info.Mode(), want)
 		}
 	}
 }

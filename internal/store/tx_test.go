@@ -164,6 +164,32 @@ func TestIsUnique(t *testing.T) {
 	})
 }
 
+// What the two databases take differently unless told: LIKE in lower and upper case, and what no text may hold.
+func TestTextIsTheSame(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		for _, on := range []func(context.Context, func(*store.Tx) error) error{db.Write, db.Read} {
+			err := on(t.Context(), func(tx *store.Tx) error {
+				var n int
+				err := tx.SQL().QueryRowContext(t.Context(), "SELECT CASE WHEN 'Ab' LIKE 'a%' THEN 1 WHEN 'Ab' LIKE 'A%' THEN 2 ELSE 3 END").Scan(&n)
+				if n != 2 {
+					t.Errorf("LIKE says %d, want 2: only the same case matches", n)
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if db.Dialect() == store.Postgres {
+			err := db.Write(t.Context(), func(tx *store.Tx) error { return addOrg(t.Context(), tx, "a\x00b") })
+			if !errors.Is(err, sess.ErrInvalid) {
+				t.Errorf("a NUL in a text: %v, want invalid", err)
+			}
+		}
+	})
+}
+
 // Two transactions that change the same two rows in opposite order: PostgreSQL ends one of them, and Write runs it again.
 func TestDeadlockIsRunAgain(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,7 @@ CREATE TABLE member (
     PRIMARY KEY (org, user_id),
     UNIQUE (org, name)
 );
+CREATE INDEX member_of_user ON member (user_id);
 
 CREATE TABLE role_grant (
     org        TEXT NOT NULL REFERENCES org (id),
@@ -187,6 +188,7 @@ CREATE TABLE session (
     rec_problem     TEXT NOT NULL,
     PRIMARY KEY (org, id)
 );
+CREATE INDEX session_undelivered ON session (node, ended_at) WHERE state = 'ended' AND end_reason = 'exit' AND delivered_at IS NULL;
 CREATE INDEX session_of_node ON session (node, state) WHERE state <> 'ended';
 CREATE INDEX session_list ON session (org, created_at, id);
 CREATE INDEX session_live ON session (org, instance) WHERE state <> 'ended';
