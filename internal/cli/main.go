@@ -70,8 +70,10 @@ func (a *app) root() *cobra.Command {
   tar c . | sessctl exec web-1 -- tar x -C /srv`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          func(cmd *cobra.Command, args []string) error { return group(cmd, args) },
+		RunE:          group,
 		Args:          cobra.ArbitraryArgs,
+
+		SuggestionsMinimumDistance: 2,
 	}
 	root.PersistentFlags().StringVar(&a.server, "server", "", "the server's `URL`, with #pin=sha256:… when its certificate is its own (SESSCTL_SERVER)")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd: cmd, err: err} })

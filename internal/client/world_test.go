@@ -1,0 +1,545 @@
+package client_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+
+	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/client"
+	"github.com/sessctl/sess/internal/link"
+	"github.com/sessctl/sess/internal/recording"
+	"github.com/sessctl/sess/internal/relay"
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/wire"
+)
+
+// world is a server of a few lines around the real relay, and an agent of a few lines around the real endpoint, that
+// runs real processes. Tickets, join signatures and resume signatures are checked as the broker checks them.
+type world struct {
+	t     *testing.T
+	srv   *httptest.Server
+	relay *relay.Relay
+	dir   *recording.Dir
+	ctx   context.Context
+
+	mu       sync.Mutex // protects the following
+	sessions map[sess.SessionID]*session
+	conns    map[*link.Conn]bool // the clients'
+	down     bool                // answers nobody
+	resumes  int
+}
+
+// session is the broker's row.
+type session struct {
+	id      sess.SessionID
+	kind    sess.Kind
+	params  []byte
+	key     *ecdsa.PublicKey
+	grace   time.Duration
+	epoch   uint64
+	gens    [2]uint64
+	first   [2]bool
+	tickets map[string]ticket
+	end     *wire.EndFrame
+	kill    func(syscall.Signal)
+	gone    context.CancelFunc // takes the agent away
+	here    bool               // the agent runs
+}
+
+type ticket struct {
+	side sess.Side
+	gen  uint64
+	key  *ecdsa.PublicKey // replaces the session's: a takeover
+}
+
+var org = sess.NewOrgID()
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	dir, err := recording.OpenDir(t.TempDir(), recording.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, dir: dir, ctx: t.Context(), sessions: map[sess.SessionID]*session{}, conns: map[*link.Conn]bool{}}
+	w.relay = relay.New(t.Context(), w, dir, slog.New(slog.DiscardHandler))
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/sessions", w.start)
+	mux.HandleFunc("POST /v1/sessions/{session}/resume", w.resume)
+	mux.HandleFunc("POST /v1/sessions/{session}/attach", w.attach)
+	mux.HandleFunc("POST /v1/sessions/{session}/end", w.endSession)
+	mux.HandleFunc("GET /v1/sessions/{session}", w.show)
+	mux.HandleFunc("GET /v1/stream", w.stream)
+	w.srv = httptest.NewUnstartedServer(mux)
+	w.srv.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
+	w.srv.StartTLS()
+	t.Cleanup(func() {
+		w.relay.Close()
+		w.srv.Close()
+		_ = dir.Close()
+	})
+	return w
+}
+
+func (w *world) server() link.Server {
+	u, _ := url.Parse(w.srv.URL)
+	return link.Server{URL: u, Pin: link.Pin(w.srv.Certificate())}
+}
+
+func (w *world) open() *client.Client {
+	c := client.Open(client.Profile{Server: w.server(), Bearer: "sesl_test", Version: "test"})
+	w.t.Cleanup(c.Close)
+	return c
+}
+
+// setDown makes the server answer nobody, and cuts what is connected.
+func (w *world) setDown(down bool) {
+	w.mu.Lock()
+	w.down = down
+	w.mu.Unlock()
+	if down {
+		w.cut()
+	}
+}
+
+// cut breaks the clients' connections.
+func (w *world) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		c.Close()
+	}
+}
+
+func (w *world) only() *session {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.sessions {
+		return s
+	}
+	w.t.Fatal("no session")
+	return nil
+}
+
+func fail(rw http.ResponseWriter, err error) {
+	p := api.NewProblem(err, "req")
+	rw.WriteHeader(p.Status)
+	_ = json.NewEncoder(rw).Encode(p)
+}
+
+func (w *world) up(rw http.ResponseWriter) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.down {
+		fail(rw, sess.New(sess.CodeUnavailable, "down", ""))
+	}
+	return !w.down
+}
+
+func parseKey(b []byte) *ecdsa.PublicKey {
+	k, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), b)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+func verify(k *ecdsa.PublicKey, msg, sig []byte) bool {
+	if len(sig) != 64 {
+		return false
+	}
+	h := sha256.Sum256(msg)
+	return ecdsa.Verify(k, h[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:]))
+}
+
+// mint makes a ticket; the caller holds mu.
+func (w *world) mint(s *session, side sess.Side, key *ecdsa.PublicKey) api.Ticket {
+	i := 0
+	if side == sess.SideAgent {
+		i = 1
+	}
+	s.gens[i]++
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	token := hex.EncodeToString(b[:])
+	s.tickets[token] = ticket{side: side, gen: s.gens[i], key: key}
+	return api.Ticket{
+		Session: s.id, StreamURL: "wss" + strings.TrimPrefix(w.srv.URL, "https") + api.PathStream, Token: token,
+		ExpiresAt: time.Now().Add(time.Minute), Server: "127.0.0.1", Kind: s.kind, Instance: "web-1", GraceMS: s.grace.Milliseconds(),
+	}
+}
+
+func (w *world) start(rw http.ResponseWriter, r *http.Request) {
+	if !w.up(rw) {
+		return
+	}
+	var in api.StartIn
+	if err := json.NewDecoder(r.Body).Decode(&in.Body); err != nil {
+		panic(err)
+	}
+	if in.Body.Instance != "web-1" {
+		fail(rw, sess.New(sess.CodeNotFound, "no instance "+in.Body.Instance, "sessctl instance list"))
+		return
+	}
+	s := &session{
+		id: sess.NewSessionID(), kind: in.Body.Kind, params: in.Body.Params, key: parseKey(in.Body.PublicKey), grace: time.Minute,
+		tickets: map[string]ticket{}, first: [2]bool{true, true}, here: true,
+	}
+	if g := r.Header.Get("Grace"); g != "" {
+		s.grace, _ = time.ParseDuration(g)
+	}
+	w.mu.Lock()
+	w.sessions[s.id] = s
+	t := w.mint(s, sess.SideClient, nil)
+	w.mu.Unlock()
+	go w.agent(s)
+	_ = json.NewEncoder(rw).Encode(t)
+}
+
+func (w *world) find(rw http.ResponseWriter, r *http.Request) *session {
+	if !w.up(rw) {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.sessions[sess.SessionID(r.PathValue("session"))]
+	switch {
+	case s == nil:
+		fail(rw, sess.New(sess.CodeNotFound, "no such session", ""))
+	case s.end != nil:
+		fail(rw, sess.New(sess.CodeEnded, "the session is over", ""))
+		s = nil
+	}
+	return s
+}
+
+func (w *world) resume(rw http.ResponseWriter, r *http.Request) {
+	s := w.find(rw, r)
+	if s == nil {
+		return
+	}
+	var in api.ResumeIn
+	_ = json.NewDecoder(r.Body).Decode(&in.Body)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.resumes++
+	if !verify(s.key, wire.SignedMessage(wire.PurposeResume, []byte(s.id), in.Body.Nonce, []byte("127.0.0.1")), in.Body.Signature) {
+		fail(rw, sess.New(sess.CodeSuperseded, "another client has it", ""))
+		return
+	}
+	_ = json.NewEncoder(rw).Encode(w.mint(s, sess.SideClient, nil))
+}
+
+func (w *world) attach(rw http.ResponseWriter, r *http.Request) {
+	s := w.find(rw, r)
+	if s == nil {
+		return
+	}
+	var in api.AttachIn
+	_ = json.NewDecoder(r.Body).Decode(&in.Body)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.mint(s, sess.SideClient, parseKey(in.Body.PublicKey))
+	t.Params = s.params
+	_ = json.NewEncoder(rw).Encode(t)
+}
+
+func (w *world) endSession(rw http.ResponseWriter, r *http.Request) {
+	s := w.find(rw, r)
+	if s == nil {
+		return
+	}
+	var in api.EndIn
+	_ = json.NewDecoder(r.Body).Decode(&in.Body)
+	w.end(s, wire.EndFrame{Reason: sess.EndEnded, By: "ann@example.com", Message: in.Body.Reason})
+	_ = json.NewEncoder(rw).Encode(api.Session{ID: s.id})
+}
+
+// end ends a session as the broker does.
+func (w *world) end(s *session, f wire.EndFrame) {
+	w.mu.Lock()
+	if s.end == nil {
+		s.end = &f
+	}
+	kill := s.kill
+	w.mu.Unlock()
+	if kill != nil {
+		kill(syscall.SIGKILL)
+	}
+	w.relay.Cut(org, s.id, f)
+}
+
+func (w *world) show(rw http.ResponseWriter, r *http.Request) {
+	if !w.up(rw) {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.sessions[sess.SessionID(r.PathValue("session"))]
+	out := api.Session{ID: s.id}
+	if s.end != nil {
+		out.EndReason, out.EndedBy, out.EndMessage, out.Exit = s.end.Reason, s.end.By, s.end.Message, s.end.Exit
+	}
+	_ = json.NewEncoder(rw).Encode(out)
+}
+
+// stream redeems a ticket and joins the relay.
+func (w *world) stream(rw http.ResponseWriter, r *http.Request) {
+	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	w.mu.Lock()
+	var s *session
+	var t ticket
+	for _, x := range w.sessions {
+		if got, ok := x.tickets[token]; ok {
+			s, t = x, got
+			delete(x.tickets, token)
+		}
+	}
+	if s == nil || w.down && t.side == sess.SideClient {
+		w.mu.Unlock()
+		fail(rw, sess.New(sess.CodeUnavailable, "down, or no such ticket", ""))
+		return
+	}
+	i := 0
+	if t.side == sess.SideAgent {
+		i = 1
+		s.epoch++
+	} else {
+		key := s.key
+		if t.key != nil {
+			key = t.key
+		}
+		hash := sha256.Sum256([]byte(token))
+		sig, _ := base64.RawURLEncoding.DecodeString(r.Header.Get("Sess-Signature"))
+		if !verify(key, wire.JoinMessage(hash[:], s.id, t.side, "127.0.0.1"), sig) {
+			w.t.Error("bad join signature")
+		}
+		s.key = key
+	}
+	info := sess.Kinds[s.kind]
+	p, _ := sess.DecodeParams(s.kind, s.params)
+	j := relay.Join{
+		Org: org, Session: s.id, Side: t.side, Gen: t.gen, OtherGen: s.gens[1-i], Epoch: s.epoch, Window: window(p),
+		First: s.first[i], Takeover: t.key != nil, FreeRun: info.FreeRun, Terminal: p.TTY, Meta: recording.Meta{Kind: s.kind, TTY: p.TTY},
+	}
+	s.first[i] = false
+	w.mu.Unlock()
+	c, err := link.Accept(rw, r, wire.Subprotocol)
+	if err != nil {
+		return
+	}
+	if t.side == sess.SideClient {
+		w.mu.Lock()
+		w.conns[c] = true
+		w.mu.Unlock()
+	}
+	w.relay.Join(j, c)
+	w.mu.Lock()
+	delete(w.conns, c)
+	w.mu.Unlock()
+}
+
+func window(p sess.Params) uint64 {
+	if p.TTY {
+		return sess.WindowTerminal
+	}
+	return sess.WindowBulk
+}
+
+// agent runs a session's process.
+func (w *world) agent(s *session) {
+	p, err := sess.DecodeParams(s.kind, s.params)
+	if err != nil {
+		w.end(s, wire.EndFrame{Reason: sess.EndRejected, Message: err.Error()})
+		return
+	}
+	out := []uint32{wire.ChannelMain}
+	if !p.TTY {
+		out = append(out, wire.ChannelStderr)
+	}
+	e := link.NewEndpoint(link.EndpointConfig{
+		Side: sess.SideAgent, Session: s.id, Send: out, Recv: []uint32{wire.ChannelMain, wire.ChannelParams}, Window: window(p), Boot: sess.NewBootID(),
+	})
+	ctx, cancel := context.WithCancel(w.ctx)
+	w.mu.Lock()
+	s.gone = cancel
+	w.mu.Unlock()
+	defer cancel()
+	go func() {
+		sent, err := io.ReadAll(e.In(wire.ChannelParams))
+		if err == nil && string(sent) != string(s.params) {
+			w.t.Errorf("parameters on the stream are %q, in the request %q", sent, s.params)
+		}
+	}()
+	go w.process(e, s, p)
+	d := &link.Dialer{Server: w.server()}
+	defer d.CloseIdle()
+	for ctx.Err() == nil {
+		w.mu.Lock()
+		t := w.mint(s, sess.SideAgent, nil)
+		w.mu.Unlock()
+		c, err := d.Dial(ctx, t.StreamURL, wire.Subprotocol, http.Header{"Authorization": {"Bearer " + t.Token}})
+		if err != nil {
+			continue
+		}
+		err = e.Run(ctx, c)
+		var end *link.EndError
+		if err == nil || errors.As(err, &end) {
+			break
+		}
+	}
+	e.Close(context.Canceled)
+	s.signal(syscall.SIGKILL)
+}
+
+func (s *session) signal(sig syscall.Signal) {
+	if s.kill != nil {
+		s.kill(sig)
+	}
+}
+
+// process runs argv on pipes or a terminal and connects it.
+func (w *world) process(e *link.Endpoint, s *session, p sess.Params) {
+	argv := p.Argv
+	if len(argv) == 0 {
+		argv = []string{"/bin/sh"}
+	}
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:gosec // a test's
+	cmd.Env = append(os.Environ(), "PS1=$ ")
+	for k, v := range p.Env {
+		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	var wg sync.WaitGroup
+	var tty *os.File
+	var err error
+	if p.TTY {
+		tty, err = pty.StartWithSize(cmd, &pty.Winsize{Cols: p.Cols, Rows: p.Rows})
+	} else {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		err = startPipes(cmd, e, &wg)
+	}
+	if err != nil {
+		for _, ch := range []uint32{wire.ChannelMain, wire.ChannelStderr} {
+			if ch == wire.ChannelMain || !p.TTY {
+				e.Out(ch).CloseWrite()
+			}
+		}
+		_ = e.Exit(sess.Exit{Status: 127, Message: "command not found"})
+		return
+	}
+	w.mu.Lock()
+	s.kill = func(sig syscall.Signal) { _ = syscall.Kill(-cmd.Process.Pid, sig) }
+	w.mu.Unlock()
+	if tty != nil {
+		go func() { _, _ = e.In(wire.ChannelMain).WriteTo(tty) }()
+		wg.Go(func() {
+			_, _ = io.Copy(e.Out(wire.ChannelMain), tty)
+			e.Out(wire.ChannelMain).CloseWrite()
+		})
+	}
+	go w.control(e, s, tty)
+	wg.Wait()
+	_ = cmd.Wait()
+	x := sess.Exit{Status: cmd.ProcessState.ExitCode()}
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		x = sess.Exit{Status: 128 + int(ws.Signal()), Signal: "SIG" + strings.ToUpper(ws.Signal().String())}
+	}
+	_ = e.Exit(x)
+}
+
+func startPipes(cmd *exec.Cmd, e *link.Endpoint, wg *sync.WaitGroup) error {
+	in, _ := cmd.StdinPipe()
+	out, _ := cmd.StdoutPipe()
+	errs, _ := cmd.StderrPipe()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		if _, err := e.In(wire.ChannelMain).WriteTo(in); errors.Is(err, syscall.EPIPE) {
+			e.In(wire.ChannelMain).Stop()
+		}
+		_ = in.Close()
+	}()
+	for ch, r := range map[uint32]io.ReadCloser{wire.ChannelMain: out, wire.ChannelStderr: errs} {
+		wg.Go(func() {
+			s := e.Out(ch)
+			_, err := s.ReadFrom(r)
+			if errors.Is(err, link.ErrStopped) {
+				_ = r.Close() // the process gets SIGPIPE
+			}
+			s.CloseWrite()
+		})
+	}
+	return nil
+}
+
+func (w *world) control(e *link.Endpoint, s *session, tty *os.File) {
+	signals := map[string]syscall.Signal{"SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM, "SIGHUP": syscall.SIGHUP, "SIGQUIT": syscall.SIGQUIT}
+	for {
+		kind, body, err := e.RecvCtl(w.ctx)
+		if err != nil {
+			return
+		}
+		switch kind {
+		case wire.CtlSignal:
+			var m wire.Signal
+			_ = json.Unmarshal(body, &m)
+			s.signal(signals[m.Name])
+		case wire.CtlResize:
+			var m wire.Resize
+			_ = json.Unmarshal(body, &m)
+			if tty != nil {
+				_ = pty.Setsize(tty, &pty.Winsize{Cols: m.Cols, Rows: m.Rows})
+			}
+		}
+	}
+}
+
+// Present implements relay.Broker.
+func (w *world) Present(context.Context, sess.OrgID, sess.SessionID, uint64, sess.Side, bool) error {
+	return nil
+}
+
+// Exited implements relay.Broker.
+func (w *world) Exited(context.Context, sess.OrgID, sess.SessionID, uint64, wire.Exit) error {
+	return nil
+}
+
+// Delivered implements relay.Broker.
+func (w *world) Delivered(context.Context, sess.OrgID, sess.SessionID, uint64) error { return nil }
+
+// Failed implements relay.Broker.
+func (w *world) Failed(_ context.Context, _ sess.OrgID, id sess.SessionID, _ uint64, r sess.EndReason, m string) error {
+	w.mu.Lock()
+	s := w.sessions[id]
+	w.mu.Unlock()
+	go w.end(s, wire.EndFrame{Reason: r, Message: m})
+	return nil
+}
+
+// Recorded implements relay.Broker.
+func (w *world) Recorded(context.Context, sess.OrgID, sess.SessionID, sess.RecordingState, int64, int64, string, string) error {
+	return nil
+}
