@@ -27,7 +27,10 @@ func findInstance(ctx context.Context, tx *gate.Tx, name string) (store.Instance
 	if sess.ValidID("ins", name) {
 		return tx.GetLiveInstance(ctx, org, sess.InstanceID(name))
 	}
-	rows, err := tx.ListInstancesByPrefix(ctx, store.ListInstancesByPrefixParams{Org: org, Prefix: name, Page: maxMatches})
+	see := tx.Scope(policy.InstanceShow, policy.TypeInstance)
+	rows, err := tx.ListInstancesByPrefix(ctx, store.ListInstancesByPrefixParams{
+		Org: org, EveryProject: flag(see.Org), Projects: projectList(see), Prefix: name, Page: maxMatches,
+	})
 	if err != nil {
 		return store.Instance{}, fmt.Errorf("find instances by prefix: %w", err)
 	}
@@ -110,4 +113,13 @@ func plainName(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// projectList is the projects of a scope as queries take them.
+func projectList(see policy.Scope) string {
+	list := ","
+	for _, id := range see.Projects {
+		list += string(id) + ","
+	}
+	return list
 }

@@ -69,10 +69,7 @@ func page(ctx context.Context, tx *gate.Tx, in api.Page, p store.ListSessionsPar
 	}
 	p.BeforeAt, p.BeforeID = from.At, from.ID
 	p.SeeAll, p.Page = flag(scope.Org), int32(limit+1) //nolint:gosec // at most MaxPage+1
-	p.SeeProjects = ","
-	for _, id := range scope.Projects {
-		p.SeeProjects += string(id) + ","
-	}
+	p.SeeProjects = projectList(scope)
 	if scope.Own {
 		p.SeeOf = string(tx.Who().User)
 	}
