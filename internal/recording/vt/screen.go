@@ -1,0 +1,331 @@
+package vt
+
+import "slices"
+
+// Limits on the size of a screen, so that a size from outside can't take all memory.
+const (
+	MaxCols = 1000
+	MaxRows = 500
+)
+
+// cell is one place of the screen. A wide character has its right half in the next cell, with r 0.
+type cell struct {
+	r     rune
+	extra string // combining characters
+	style style
+}
+
+const maxExtra = 32 // bytes of combining characters in one cell
+
+// cursor is where and how the next character goes; it is what DECSC saves.
+type cursor struct {
+	x, y   int
+	wrap   bool // the last column is written: the next character goes to the next line first
+	origin bool // DECOM
+	style  style
+	sets   [4]byte // character sets G0 to G3: 'B' ASCII, '0' line drawing
+	gl     uint8   // the set in use
+}
+
+func newCursor() cursor { return cursor{sets: [4]byte{'B', 'B', 'B', 'B'}} }
+
+// Terminal is a terminal's state. Write output to it; Screen tells the state as bytes. It is for one goroutine.
+type Terminal struct {
+	parser     Parser
+	cols, rows int
+	cur        cursor
+	lines      [][]cell   // the screen that is shown
+	other      [][]cell   // the one that is not
+	saved      [2]*cursor // of main and alternate; nil: never saved
+	alt        bool
+	altMode    int // the mode that switched to the alternate screen: 47, 1047 or 1049
+	top, bot   int // scroll region, rows top to bot-1
+	tabs       []bool
+	modes      map[mode]bool
+	wraps      bool // autowrap is on
+	inserts    bool // insert is on
+	shape      int  // DECSCUSR
+	keypad     bool
+	title      string
+	titles     []string          // pushed
+	palette    map[string]string // OSC 10, 11, 12, 4;N: as last set
+	keys       string            // modifyOtherKeys: what set it
+	last       rune              // for REP
+	lastX      int               // column of the character that was written just now; -1: something else came since
+}
+
+// New returns a terminal of the given size in cells; both are brought into 1 to the maximum.
+func New(cols, rows int) *Terminal {
+	t := &Terminal{cols: clamp(cols, 1, MaxCols), rows: clamp(rows, 1, MaxRows)}
+	t.parser.Handler = (*handler)(t)
+	t.reset()
+	return t
+}
+
+// Size gives the size in cells.
+func (t *Terminal) Size() (cols, rows int) { return t.cols, t.rows }
+
+// Title gives the window's title.
+func (t *Terminal) Title() string { return t.title }
+
+// Ground reports whether output of others could be shown here without breaking a sequence.
+func (t *Terminal) Ground() bool { return t.parser.Ground() }
+
+// Write takes in output of a program. It never fails.
+func (t *Terminal) Write(b []byte) (int, error) { return t.parser.Write(b) }
+
+func (t *Terminal) reset() {
+	t.cur = newCursor()
+	t.lines, t.other = newLines(t.cols, t.rows), newLines(t.cols, t.rows)
+	t.saved = [2]*cursor{}
+	t.alt, t.altMode = false, 0
+	t.top, t.bot = 0, t.rows
+	t.tabs = defaultTabs(t.cols)
+	t.modes = make(map[mode]bool)
+	t.cacheModes()
+	t.shape, t.keypad, t.keys = 0, false, ""
+	t.title, t.titles = "", nil
+	t.last, t.lastX = 0, -1
+	t.palette = make(map[string]string)
+}
+
+func newLines(cols, rows int) [][]cell {
+	ls := make([][]cell, rows)
+	for i := range ls {
+		ls[i] = newLine(cols)
+	}
+	return ls
+}
+
+func newLine(cols int) []cell {
+	l := make([]cell, cols)
+	clear1(l, style{})
+	return l
+}
+
+// clear1 makes cells blank, with the background of st.
+func clear1(l []cell, st style) {
+	if len(l) == 0 {
+		return
+	}
+	l[0] = cell{r: ' ', style: style{bg: st.bg}}
+	for n := 1; n < len(l); n *= 2 {
+		copy(l[n:], l[:n])
+	}
+}
+
+func defaultTabs(cols int) []bool {
+	tabs := make([]bool, cols)
+	for i := 8; i < cols; i += 8 {
+		tabs[i] = true
+	}
+	return tabs
+}
+
+// Resize changes the size. Lines that no longer fit go off the top as long as the cursor is below them; nothing is
+// wrapped anew, since programs draw again after a resize.
+func (t *Terminal) Resize(cols, rows int) {
+	cols, rows = clamp(cols, 1, MaxCols), clamp(rows, 1, MaxRows)
+	if cols == t.cols && rows == t.rows {
+		return
+	}
+	off := max(0, t.cur.y-(rows-1))
+	t.lines = resizeLines(t.lines[off:], cols, rows)
+	t.other = resizeLines(t.other, cols, rows)
+	tabs := defaultTabs(cols)
+	copy(tabs, t.tabs)
+	t.tabs = tabs
+	t.cols, t.rows, t.top, t.bot = cols, rows, 0, rows
+	t.cur.y -= off
+	t.lastX = -1
+	for _, c := range []*cursor{&t.cur, t.saved[0], t.saved[1]} {
+		if c != nil {
+			c.x, c.y, c.wrap = clamp(c.x, 0, cols-1), clamp(c.y, 0, rows-1), false
+		}
+	}
+}
+
+func resizeLines(old [][]cell, cols, rows int) [][]cell {
+	ls := newLines(cols, rows)
+	for i := range min(len(old), rows) {
+		n := copy(ls[i], old[i])
+		if n < len(old[i]) && old[i][n].r == 0 { // half a wide character
+			ls[i][n-1] = cell{r: ' '}
+		}
+	}
+	return ls
+}
+
+func clamp(v, lo, hi int) int { return max(lo, min(v, hi)) }
+
+// scrollUp moves the lines of the region from y on up by n.
+func (t *Terminal) scrollUp(y, n int) {
+	n = min(n, t.bot-y)
+	rotate(t.lines[y:t.bot], n)
+	for _, l := range t.lines[t.bot-n : t.bot] {
+		clear1(l, t.cur.style)
+	}
+}
+
+// scrollDown moves the lines of the region from y on down by n.
+func (t *Terminal) scrollDown(y, n int) {
+	n = min(n, t.bot-y)
+	rotate(t.lines[y:t.bot], t.bot-y-n)
+	for _, l := range t.lines[y : y+n] {
+		clear1(l, t.cur.style)
+	}
+}
+
+// rotate moves lines up by n, the first ones to the end.
+func rotate(ls [][]cell, n int) {
+	if n == 1 {
+		first := ls[0]
+		copy(ls, ls[1:])
+		ls[len(ls)-1] = first
+		return
+	}
+	slices.Reverse(ls[:n])
+	slices.Reverse(ls[n:])
+	slices.Reverse(ls)
+}
+
+// erase blanks cells x0 to x1-1 of row y, and the other half of a wide character that is cut.
+func (t *Terminal) erase(y, x0, x1 int) {
+	l := t.lines[y]
+	x0, x1 = clamp(x0, 0, t.cols), clamp(x1, 0, t.cols)
+	if x0 >= x1 {
+		return
+	}
+	t.split(l, x0)
+	t.split(l, x1)
+	clear1(l[x0:x1], t.cur.style)
+}
+
+// split makes sure that no wide character lies across the left edge of column x.
+func (t *Terminal) split(l []cell, x int) {
+	if x > 0 && x < len(l) && l[x].r == 0 {
+		l[x-1] = cell{r: ' ', style: l[x-1].style}
+		l[x] = cell{r: ' ', style: l[x].style}
+	}
+}
+
+// print puts a character at the cursor.
+func (t *Terminal) print(r rune) {
+	w := runeWidth(r)
+	if w == 0 {
+		t.combine(r)
+		return
+	}
+	if w > t.cols {
+		return
+	}
+	if t.cur.wrap || t.cur.x+w > t.cols {
+		if !t.wraps {
+			t.cur.x = t.cols - w
+		} else {
+			t.cur.x = 0
+			t.index()
+		}
+	}
+	t.cur.wrap = false
+	l := t.lines[t.cur.y]
+	x := t.cur.x
+	if t.inserts {
+		t.insertCells(w)
+	}
+	t.split(l, x)
+	t.split(l, x+w)
+	l[x] = cell{r: r, style: t.cur.style}
+	if w == 2 {
+		l[x+1] = cell{r: 0, style: t.cur.style}
+	}
+	t.last, t.lastX = r, x
+	if x+w < t.cols {
+		t.cur.x = x + w
+		return
+	}
+	t.cur.x = t.cols - 1
+	t.cur.wrap = t.wraps
+}
+
+// combine adds a character without width to the one before the cursor.
+func (t *Terminal) combine(r rune) {
+	l, x := t.lines[t.cur.y], t.cur.x-1
+	switch {
+	case t.cur.wrap:
+		x = t.cur.x
+	case t.lastX >= 0:
+		x = t.lastX
+	}
+	if x >= 0 && l[x].r == 0 {
+		x--
+	}
+	if x >= 0 && len(l[x].extra) < maxExtra {
+		l[x].extra += string(r)
+	}
+}
+
+func (t *Terminal) insertCells(n int) {
+	l := t.lines[t.cur.y]
+	x := t.cur.x
+	n = min(n, t.cols-x)
+	t.split(l, x)
+	t.split(l, t.cols-n)
+	copy(l[x+n:], l[x:t.cols-n])
+	clear1(l[x:x+n], t.cur.style)
+}
+
+func (t *Terminal) deleteCells(n int) {
+	l := t.lines[t.cur.y]
+	x := t.cur.x
+	n = min(n, t.cols-x)
+	t.split(l, x)
+	t.split(l, x+n)
+	copy(l[x:], l[x+n:])
+	clear1(l[t.cols-n:], t.cur.style)
+}
+
+// index moves the cursor down a line, and scrolls at the end of the region.
+func (t *Terminal) index() {
+	t.cur.wrap = false
+	switch t.cur.y {
+	case t.bot - 1:
+		t.scrollUp(t.top, 1)
+	case t.rows - 1:
+	default:
+		t.cur.y++
+	}
+}
+
+func (t *Terminal) reverseIndex() {
+	t.cur.wrap = false
+	switch t.cur.y {
+	case t.top:
+		t.scrollDown(t.top, 1)
+	case 0:
+	default:
+		t.cur.y--
+	}
+}
+
+// moveTo puts the cursor at a place counted from 0; in origin mode from the region's top, and within it.
+func (t *Terminal) moveTo(x, y int) {
+	lo, hi := 0, t.rows-1
+	if t.cur.origin {
+		y += t.top
+		lo, hi = t.top, t.bot-1
+	}
+	t.cur.x, t.cur.y, t.cur.wrap = clamp(x, 0, t.cols-1), clamp(y, lo, hi), false
+}
+
+// moveBy moves the cursor, up and down not across the edges of the region.
+func (t *Terminal) moveBy(dx, dy int) {
+	lo, hi := 0, t.rows-1
+	if t.cur.y >= t.top {
+		lo = t.top
+	}
+	if t.cur.y < t.bot {
+		hi = t.bot - 1
+	}
+	t.cur.x, t.cur.y, t.cur.wrap = clamp(t.cur.x+dx, 0, t.cols-1), clamp(t.cur.y+dy, lo, hi), false
+}
