@@ -5,7 +5,7 @@
 //   - Every statement runs unchanged on both. So: parameters are $1, $2, …; no now(), ILIKE, ->>, SKIP LOCKED, FOR
 //     UPDATE, STRICT; casts are CAST(x AS BIGINT) and CAST(x AS TEXT); times are microseconds (Micros), booleans 0 or 1.
 //   - Every query on a table that has an org takes the org. The exceptions (secrets looked up by their hash) are listed,
-//     with their reasons, in tenancy_test.go, which tries every query with another organisation's rows.
+//     with their reasons, in static_test.go; TestTenancy tries every query with another organisation's rows.
 //   - A statement that fails spoils its transaction (PostgreSQL refuses all that follows): say ON CONFLICT DO NOTHING
 //     and look at the count instead of catching a conflict.
 //   - What must happen once is a conditional UPDATE whose count is looked at (… SET used_at = $1 WHERE … AND used_at IS
@@ -98,10 +98,11 @@ func (db *DB) Ping(ctx context.Context) error {
 
 // Close closes all connections and lets go of the directory. Transactions must be over.
 func (db *DB) Close() error {
-	err := db.writer.Close()
+	var err error
 	if db.reader != db.writer {
-		err = errors.Join(err, db.reader.Close())
+		err = db.reader.Close()
 	}
+	err = errors.Join(err, db.writer.Close()) // last, so that it can tidy up the write-ahead log
 	if db.lock != nil {
 		err = errors.Join(err, db.lock.Unlock())
 	}
