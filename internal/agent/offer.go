@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -33,6 +34,11 @@ func (a *Agent) offered(life context.Context, c *link.Conn, nonce string, m wire
 		a.log.Warn("offer not looked at", "error", err)
 		return
 	}
+	if old := a.session(o.Session); old != nil && o.Nonce == nonce && bytes.Equal(old.offer.ParamsHash, o.ParamsHash) {
+		old.take(ticket{secret: m.Ticket, url: m.URL}) // the server does not know yet that we have it: a fresh ticket, then
+		a.accept(c, o.Session)
+		return
+	}
 	s, err := a.admit(life, nonce, o)
 	if err != nil {
 		face := sess.Public(err)
@@ -44,15 +50,19 @@ func (a *Agent) offered(life context.Context, c *link.Conn, nonce string, m wire
 		return
 	}
 	a.log.Info("session accepted", "session", o.Session, "by", o.By, "kind", o.Kind, "os_user", s.account.Name, "reason", o.Reason)
-	if err := c.WriteControl(wire.Control{T: wire.ControlAccept, Session: o.Session}); err != nil {
-		a.log.Debug("send accept", "error", err) // the ticket may work all the same
-	}
+	a.accept(c, o.Session)
 	a.count()
 	go func() { // Run waits for it through a.work, which add has counted up and drop counts down
 		s.run(ticket{secret: m.Ticket, url: m.URL})
 		a.drop(s)
 		a.count()
 	}()
+}
+
+func (a *Agent) accept(c *link.Conn, id sess.SessionID) {
+	if err := c.WriteControl(wire.Control{T: wire.ControlAccept, Session: id}); err != nil {
+		a.log.Debug("send accept", "error", err) // the ticket may work all the same
+	}
 }
 
 // admit decides about an offer whose signature is good, and makes the session.
