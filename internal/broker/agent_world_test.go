@@ -79,6 +79,14 @@ func (w *world) dial(changes ...hello) *agent {
 	s := w.Service
 	go func() { a.done <- s.ServeAgent(w.t.Context(), server, addr) }()
 	w.t.Cleanup(a.close)
+	a.hello(changes...)
+	return a
+}
+
+// hello answers the challenge.
+func (a *agent) hello(changes ...hello) {
+	a.t.Helper()
+	w := a.w
 	a.nonce = a.want(wire.ControlChallenge).Nonce
 	h := wire.AgentHello{Instance: w.instance, Boot: "boo_1", Version: "test", Protocol: wire.Version, Host: wire.Host{Hostname: "web-1.local", OS: "linux"}}
 	for _, c := range changes {
@@ -88,7 +96,6 @@ func (w *world) dial(changes ...hello) *agent {
 		h.Signature = ed25519.Sign(w.agentKey, wire.SignedMessage(wire.PurposeAgentHello, []byte(a.nonce), []byte(serverName)))
 	}
 	a.send(wire.Control{T: wire.ControlHello, Hello: &h})
-	return a
 }
 
 // connect is dial and the welcome.
