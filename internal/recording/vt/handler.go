@@ -334,14 +334,15 @@ func (h *handler) OSC(data []byte) {
 	case "0", "2":
 		t.title = printable(arg[:min(len(arg), maxTitle)])
 	case "10", "11", "12":
-		if len(arg) > 0 && len(arg) < 64 && arg[0] != '?' {
-			t.palette[c] = printable(arg)
+		if v := printable(arg); v != "" && len(arg) < 64 && !strings.ContainsAny(v, "?;") {
+			t.palette[c] = v
 		}
 	case "110", "111", "112":
 		delete(t.palette, c[1:])
 	case "4":
-		if i, v, ok := bytes.Cut(arg, []byte(";")); ok && len(arg) < 64 && !bytes.ContainsAny(v, "?;") && len(t.palette) < maxPalette {
-			t.palette["4;"+printable(i)] = printable(v)
+		i, v, _ := strings.Cut(printable(arg), ";")
+		if v != "" && len(arg) < 64 && !strings.ContainsAny(v, "?;") && len(t.palette) < maxPalette {
+			t.palette["4;"+i] = v
 		}
 	case "104":
 		for k := range t.palette {

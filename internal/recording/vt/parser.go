@@ -1,6 +1,9 @@
 package vt
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // Handler is told what a Parser finds.
 type Handler interface {
@@ -84,6 +87,22 @@ func (p *Parser) Write(b []byte) (int, error) {
 		}
 	}
 	return len(b), nil
+}
+
+// Skim takes in output but leaves out characters and controls outside of sequences, many times faster than Write.
+func (p *Parser) Skim(b []byte) {
+	for len(b) > 0 {
+		if p.state == ground {
+			p.utfLen, p.begun = 0, p.begun[:0]
+			i := bytes.IndexByte(b, 0x1b)
+			if i < 0 {
+				return
+			}
+			b = b[i:]
+		}
+		_, _ = p.Write(b[:1]) // never fails
+		b = b[1:]
+	}
 }
 
 func (p *Parser) byte(c byte) {

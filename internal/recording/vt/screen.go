@@ -74,6 +74,9 @@ func (t *Terminal) Ground() bool { return t.parser.Ground() }
 // Write takes in output of a program. It never fails.
 func (t *Terminal) Write(b []byte) (int, error) { return t.parser.Write(b) }
 
+// Skim takes in output that lies so far back that only its modes, titles and colours still matter: text is left out.
+func (t *Terminal) Skim(b []byte) { t.parser.Skim(b) }
+
 func (t *Terminal) reset() {
 	t.cur = newCursor()
 	t.lines, t.other = newLines(t.cols, t.rows), newLines(t.cols, t.rows)

@@ -1,0 +1,182 @@
+package recording
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/sessctl/sess/internal/recording/vt"
+)
+
+// ExportText writes the output of a recording as plain text. What ran without a terminal comes out byte for byte,
+// standard error included. What ran on one is told line by line, as it stood when the line was left: colours are gone,
+// typing mistakes that were corrected too, and a full-screen program leaves one line that says so.
+func ExportText(r Records, w io.Writer) error {
+	ev := NewEvents(r)
+	head, err := ev.Head()
+	if err != nil {
+		return fmt.Errorf("export recording: %w", err)
+	}
+	out := bufio.NewWriterSize(w, 64<<10)
+	var to io.Writer = out
+	lines := &liner{w: out}
+	if head.TTY {
+		p := &vt.Parser{Handler: lines}
+		to = p
+	}
+	for {
+		e, err := ev.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil && e.Kind == EventOutput {
+			_, err = to.Write(e.Data)
+		}
+		if err == nil {
+			err = lines.err
+		}
+		if err != nil {
+			return fmt.Errorf("export recording: %w", err)
+		}
+	}
+	lines.end()
+	if err := errors.Join(lines.err, out.Flush()); err != nil {
+		return fmt.Errorf("export recording: %w", err)
+	}
+	return nil
+}
+
+// maxLine bounds a line of text, in characters.
+const maxLine = 16 << 10
+
+// liner follows one line of a terminal: what a shell's line editor and progress bars do. It is a vt.Handler.
+type liner struct {
+	w    *bufio.Writer
+	line []rune
+	at   int
+	full bool // a full-screen program has the terminal
+	err  error
+}
+
+// Print implements vt.Handler.
+func (l *liner) Print(r rune) {
+	if l.full {
+		return
+	}
+	if l.at >= maxLine {
+		l.feed()
+	}
+	for len(l.line) <= l.at {
+		l.line = append(l.line, ' ')
+	}
+	l.line[l.at] = r
+	l.at++
+}
+
+// Control implements vt.Handler.
+func (l *liner) Control(b byte) {
+	if l.full {
+		return
+	}
+	switch b {
+	case '\r':
+		l.at = 0
+	case '\b':
+		l.at = max(0, l.at-1)
+	case '\t':
+		l.Print('\t')
+	case '\n', '\v', '\f':
+		l.feed()
+	}
+}
+
+func (l *liner) feed() {
+	end := len(l.line)
+	for end > 0 && l.line[end-1] == ' ' {
+		end--
+	}
+	for _, r := range l.line[:end] {
+		l.rune(r)
+	}
+	l.rune('\n')
+	l.line, l.at = l.line[:0], 0
+}
+
+func (l *liner) rune(r rune) {
+	if _, err := l.w.WriteRune(r); err != nil && l.err == nil {
+		l.err = err
+	}
+}
+
+func (l *liner) end() {
+	if len(l.line) > 0 {
+		l.feed()
+	}
+}
+
+// Escape implements vt.Handler.
+func (*liner) Escape(_, _ byte) {}
+
+// OSC implements vt.Handler.
+func (*liner) OSC([]byte) {}
+
+// CSI implements vt.Handler.
+func (l *liner) CSI(prefix byte, p vt.Params, inter, final byte) {
+	if prefix == '?' && (final == 'h' || final == 'l') {
+		for _, m := range p {
+			if m.Value == 47 || m.Value == 1047 || m.Value == 1049 {
+				l.alternate(final == 'h')
+			}
+		}
+		return
+	}
+	if l.full || prefix != 0 || inter != 0 {
+		return
+	}
+	n := min(p.At(0, 1), maxLine)
+	here := min(l.at, len(l.line))
+	switch final {
+	case 'C':
+		l.at = min(l.at+n, maxLine)
+	case 'D':
+		l.at = max(0, l.at-n)
+	case 'G':
+		l.at = n - 1
+	case 'K':
+		l.erase(p.At(0, 0), here)
+	case 'P':
+		l.line = slices.Delete(l.line, here, min(here+n, len(l.line)))
+	case '@':
+		if len(l.line)+n <= maxLine {
+			l.line = slices.Insert(l.line, here, slices.Repeat([]rune{' '}, n)...)
+		}
+	}
+}
+
+func (l *liner) erase(how, here int) {
+	switch how {
+	case 0:
+		l.line = l.line[:here]
+	case 1:
+		for i := range here {
+			l.line[i] = ' '
+		}
+	case 2:
+		l.line = l.line[:0]
+	}
+}
+
+func (l *liner) alternate(on bool) {
+	if on == l.full {
+		return
+	}
+	l.full = on
+	if on {
+		l.end()
+		for _, r := range "[a full-screen program]\n" {
+			l.rune(r)
+		}
+	}
+}
