@@ -30,7 +30,7 @@ die() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-server='' token='' name='' background='' uninstall='' pin='' sha=''
+server='' token='' name='' background='' uninstall='' pin=''
 
 parse() {
 	while [ $# -gt 0 ]; do
@@ -53,12 +53,12 @@ parse() {
 	done
 }
 
-# places decides where things go. SESS_AGENT_PREFIX is for packagers and tests.
+# places decides where things go.
 places() {
 	if [ "$(id -u)" = 0 ]; then
-		bindir=${SESS_AGENT_PREFIX:-/usr/local}/bin
+		bindir=/usr/local/bin log=/var/log/sess-agent.log
 	else
-		bindir=${SESS_AGENT_PREFIX:-${HOME:?HOME is not set}/.local}/bin
+		bindir=${HOME:?is not set}/.local/bin log=$HOME/.local/state/sess-agent.log
 	fi
 	agent=$bindir/sess-agent
 }
@@ -166,33 +166,43 @@ place() {
 	say "installed $agent"
 }
 
+# instance gives the name of the instance this machine is, or nothing.
+instance() { "$agent" status --json 2>/dev/null | sed -n 's/.*"name":"\([^"]*\)".*/\1/p'; }
+
 enrol() {
-	if "$agent" status >/dev/null 2>&1; then
-		say 'this machine is an instance already; keeping its key'
+	if [ -n "$(instance)" ]; then
+		say "this machine is the instance $(instance) already; keeping its key"
 		return
 	fi
 	set -- enroll --server "$server" --token-file -
 	[ -z "$name" ] || set -- "$@" --name "$name"
-	printf '%s\n' "$token" | "$agent" "$@" || die "this machine could not be enrolled" 'the reason is above; tokens run out, sessctl token create makes another'
+	printf '%s\n' "$token" | "$agent" "$@" >/dev/null || die "this machine could not be enrolled" 'the reason is above; tokens run out, sessctl token create makes another'
 }
 
 # with_systemd: only where systemd is running is there somebody to hand the service to.
-with_systemd() { have systemctl && [ -d "${SESS_TEST_SYSTEMD_RUN:-/run/systemd/system}" ]; }
+with_systemd() {
+	have systemctl || return 1
+	if [ "$(id -u)" = 0 ]; then
+		[ -d /run/systemd/system ]
+	else
+		[ -n "${XDG_RUNTIME_DIR:-}" ] && [ -d "$XDG_RUNTIME_DIR/systemd" ]
+	fi
+}
 
 start_service() {
 	if with_systemd; then
 		"$agent" install || die "the service could not be set up" 'the reason is above'
 		return
 	fi
-	say 'there is no systemd here, so nothing starts the agent by itself'
+	say 'systemd does not run here, so nothing starts the agent by itself'
 	if [ -z "$background" ]; then
 		say "start it with:  $agent run"
 		say 'and have your init system, container or supervisor do so at boot'
 		return 1
 	fi
-	log=${SESS_AGENT_LOG:-/dev/null}
-	nohup "$agent" run >"$log" 2>&1 </dev/null &
-	say "started in the background as process $!; it does not come back after a reboot"
+	mkdir -p -- "${log%/*}"
+	nohup "$agent" run >>"$log" 2>&1 </dev/null &
+	say "started in the background as process $!, log in $log; it does not come back after a reboot"
 }
 
 remove() {
@@ -222,7 +232,8 @@ main() {
 	start_service || return 0
 	"$agent" status --wait 30s >/dev/null || die 'the agent does not reach the server' "look at: $agent status, and its log"
 	# The answer of this script, and the only line on standard output.
-	printf 'sessctl start %s\n' "$("$agent" status --name)"
+	say 'online; from your own machine:'
+	printf 'sessctl start %s\n' "$(instance)"
 }
 
 # Called at the very end, so that a download cut off half-way runs nothing.
