@@ -76,8 +76,15 @@ func TestInstanceList(t *testing.T) {
 			}
 		}
 		for _, bad := range []api.InstancesIn{
-			{Label: []string{"env"}}, {Label: []string{"env=a", "env=b"}}, {Label: []string{"É=a"}}, {Prefix: "%"}, {Prefix: "web_"},
-			{Page: api.Page{Limit: -1}}, {Page: api.Page{Limit: 1001}}, {Page: api.Page{After: "!"}}, {Label: strings.Split(strings.Repeat("a=b ", 21), " ")},
+			{Label: []string{"env"}},
+			{Label: []string{"env=a", "env=b"}},
+			{Label: []string{"É=a"}},
+			{Prefix: "%"},
+			{Prefix: "web_"},
+			{Page: api.Page{Limit: -1}},
+			{Page: api.Page{Limit: 1001}},
+			{Page: api.Page{After: "!"}},
+			{Label: strings.Split(strings.Repeat("a=b ", 21), " ")},
 		} {
 			_, err := w.ListInstances(t.Context(), admin, bad)
 			w.wantCode(fmt.Sprintf("list %+v", bad), err, sess.CodeInvalid)

@@ -64,6 +64,9 @@ func (s *Service) Login(ctx context.Context, addr netip.Addr, in api.LoginIn) (a
 		return err
 	})
 	if err != nil {
+		if !errors.Is(err, sess.ErrUnauthenticated) && !errors.Is(err, sess.ErrDenied) { // our failure, not theirs
+			err = errors.Join(err, s.failures.cancel(context.WithoutCancel(ctx), attempt))
+		}
 		return api.LoginOut{}, err
 	}
 	return out, nil
@@ -162,8 +165,10 @@ func (s *Service) Whoami(ctx context.Context, who sess.Principal) (api.WhoamiOut
 		if err != nil {
 			return fmt.Errorf("load organisation: %w", err)
 		}
-		out = api.WhoamiOut{User: who.User, Name: who.Name, Kind: who.UserKind, Org: who.Org, OrgName: org.Name, Credential: who.Credential,
-			Address: who.Addr.String(), Grants: []api.GrantOut{}}
+		out = api.WhoamiOut{
+			User: who.User, Name: who.Name, Kind: who.UserKind, Org: who.Org, OrgName: org.Name, Credential: who.Credential,
+			Address: who.Addr.String(), Grants: []api.GrantOut{},
+		}
 		for _, g := range tx.Grants() {
 			row := api.GrantOut{Role: g.Role}
 			if g.Project != "" {

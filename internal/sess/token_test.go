@@ -59,9 +59,11 @@ func TestTokensDiffer(t *testing.T) {
 // Every changed, missing, doubled or swapped character is a typing mistake, said as one, and the error quotes nothing.
 func TestParseTokenFindsMistakes(t *testing.T) {
 	s := newToken(t, sess.TokenEnrol, pin)
-	bad := []string{"", "_", "sess", "sess_", s[:len(s)-1], s + "a", s + "\n", " " + s, strings.ToUpper(s), s + "========",
+	bad := []string{
+		"", "_", "sess", "sess_", s[:len(s)-1], s + "a", s + "\n", " " + s, strings.ToUpper(s), s + "========",
 		"sesl_" + s[5:], "sesx_" + s[5:], s[:20] + "\n" + s[20:], s[:20] + "\r\n" + s[20:], strings.Repeat("a", 1<<20),
-		"sess_" + strings.Repeat("a", 109), "sess_" + strings.Repeat("\x00", 58)}
+		"sess_" + strings.Repeat("a", 109), "sess_" + strings.Repeat("\x00", 58),
+	}
 	for i := range s {
 		c := byte('a')
 		if s[i] == c {
@@ -107,9 +109,11 @@ func TestInviteLink(t *testing.T) {
 	if err != nil || u.String() != "https://box.example:8443" || got != token {
 		t.Errorf("ParseInviteLink = %v %s %v", u, got, err)
 	}
-	for _, bad := range []string{"", token, "https://box/accept", "https://box/#" + token, "ftp://box/accept#" + token, "https:///accept#" + token,
+	for _, bad := range []string{
+		"", token, "https://box/accept", "https://box/#" + token, "ftp://box/accept#" + token, "https:///accept#" + token,
 		"https://u:p@box/accept#" + token, "https://box/accept#" + token[:40], "https://box/accept#" + newToken(t, sess.TokenLogin, nil),
-		"https://%zz/accept#" + token, link + strings.Repeat("a", sess.MaxLink)} {
+		"https://%zz/accept#" + token, link + strings.Repeat("a", sess.MaxLink),
+	} {
 		_, _, err := sess.ParseInviteLink(bad)
 		if !errors.Is(err, sess.ErrInvalid) {
 			t.Errorf("ParseInviteLink(%.100q) = %v, want invalid", bad, err)

@@ -630,7 +630,7 @@ func (q *Queries) GetInstanceByName(ctx context.Context, org sess.OrgID, name st
 
 const getInviteByHash = `-- name: GetInviteByHash :one
 SELECT i.org, i.id, i.hash, i.user_id, i.expires_at, i.used_at, m.active, m.name, o.name AS org_name,
-       CAST(COALESCE(p.email, '') AS TEXT) AS email, CAST(COALESCE(p.password_hash, '') AS TEXT) AS password_hash
+       CAST(COALESCE(p.email, '') AS TEXT) AS email
 FROM invite i
 JOIN member m ON m.org = i.org AND m.user_id = i.user_id
 JOIN org o ON o.id = i.org
@@ -639,17 +639,16 @@ WHERE i.hash = $1
 `
 
 type GetInviteByHashRow struct {
-	Org          sess.OrgID
-	ID           string
-	Hash         string
-	UserID       sess.UserID
-	ExpiresAt    int64
-	UsedAt       *int64
-	Active       int64
-	Name         string
-	OrgName      string
-	Email        string
-	PasswordHash string
+	Org       sess.OrgID
+	ID        string
+	Hash      string
+	UserID    sess.UserID
+	ExpiresAt int64
+	UsedAt    *int64
+	Active    int64
+	Name      string
+	OrgName   string
+	Email     string
 }
 
 // The e-mail address is empty when the person is to give it.
@@ -667,7 +666,6 @@ func (q *Queries) GetInviteByHash(ctx context.Context, hash string) (GetInviteBy
 		&i.Name,
 		&i.OrgName,
 		&i.Email,
-		&i.PasswordHash,
 	)
 	return i, err
 }

@@ -132,6 +132,7 @@ CREATE TABLE instance (
 );
 CREATE UNIQUE INDEX instance_name ON instance (org, name) WHERE removed_at IS NULL;
 CREATE INDEX instance_list ON instance (org, created_at, id);
+CREATE INDEX instance_token ON instance (org, token);
 
 CREATE TABLE instance_label (
     org      TEXT NOT NULL,

@@ -78,7 +78,7 @@ WHERE org = $1 AND user_id = $2 AND used_at IS NULL AND expires_at > sqlc.arg(no
 -- name: GetInviteByHash :one
 -- The e-mail address is empty when the person is to give it.
 SELECT i.org, i.id, i.hash, i.user_id, i.expires_at, i.used_at, m.active, m.name, o.name AS org_name,
-       CAST(COALESCE(p.email, '') AS TEXT) AS email, CAST(COALESCE(p.password_hash, '') AS TEXT) AS password_hash
+       CAST(COALESCE(p.email, '') AS TEXT) AS email
 FROM invite i
 JOIN member m ON m.org = i.org AND m.user_id = i.user_id
 JOIN org o ON o.id = i.org
