@@ -99,8 +99,7 @@ func TestTouch(t *testing.T) {
 		w.pass(30 * time.Second)
 		a.send(wire.Control{T: wire.ControlBeat, Load: &wire.Load{Load1: 0.5, MemTotal: 1 << 30}})
 		a.send(wire.Control{T: "something newer"})
-		a.send(wire.Control{T: wire.ControlWant, Session: "ses_none"})
-		a.want(wire.ControlEnded) // so what came before was read
+		a.settled() // so what came before was read
 		if got := *w.instanceRow().LastSeen; got != before {
 			t.Errorf("a beat alone wrote")
 		}
@@ -187,12 +186,11 @@ func TestOfferSurvivesReconnect(t *testing.T) {
 		if offer.Session != s.id {
 			t.Fatalf("offered %s", offer.Session)
 		}
-		if j, err := w.joinAgent(s, s.agent); err != nil || j.AgentGen != 2 {
+		if j, err := w.joinAgent(s, s.agent); err != nil || j.AgentGen < 2 {
 			t.Fatalf("join: %+v, %v", j, err)
 		}
 		w.wantState(s.id, sess.StatePending)
-		a.send(wire.Control{T: wire.ControlWant, Session: "ses_none"})
-		a.want(wire.ControlEnded) // and no second offer before it
+		a.settled() // and no second offer before that
 	})
 }
 

@@ -109,6 +109,14 @@ func (w *world) connect(changes ...hello) *agent {
 	return a
 }
 
+// settled waits until the server is done with what connecting entails: what starts from here on is offered by Start alone.
+func (a *agent) settled() *agent {
+	a.t.Helper()
+	a.send(wire.Control{T: wire.ControlWant, Session: "ses_none"})
+	a.want(wire.ControlEnded)
+	return a
+}
+
 // online reports whether the server holds a link of web-1.
 func (w *world) online() bool { return broker.Online(w.Service, w.instance) }
 

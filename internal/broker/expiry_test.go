@@ -13,6 +13,10 @@ import (
 
 // Each session that waits for somebody who does not come ends when its time is up, and not before.
 func TestExpiry(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) { testExpiry(t, db) })
+}
+
+func testExpiry(t *testing.T, db *store.DB) {
 	for _, c := range []struct {
 		name  string
 		begin func(w *world, a *agent) session
@@ -52,28 +56,26 @@ func TestExpiry(t *testing.T) {
 		}, time.Minute, sess.EndAgentGone},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			storetest.Each(t, func(t *testing.T, db *store.DB) {
-				w := newWorld(t, db)
-				a := w.connect()
-				s := c.begin(w, a)
-				before := w.row(s.id).State
-				w.pass(c.after - time.Second)
-				w.tick()
-				w.wantState(s.id, before)
-				w.pass(time.Second)
-				w.tick()
-				w.wantEnd(s.id, c.want)
-				if f := w.wantCut(s.id); f.Reason != c.want || f.Message == "" {
-					t.Errorf("cut with %+v", f)
+			w := newWorld(t, db)
+			a := w.connect()
+			s := c.begin(w, a)
+			before := w.row(s.id).State
+			w.pass(c.after - time.Second)
+			w.tick()
+			w.wantState(s.id, before)
+			w.pass(time.Second)
+			w.tick()
+			w.wantEnd(s.id, c.want)
+			if f := w.wantCut(s.id); f.Reason != c.want || f.Message == "" {
+				t.Errorf("cut with %+v", f)
+			}
+			w.tick()
+			w.wantEnd(s.id, c.want)
+			if c.want != sess.EndAgentGone {
+				if o := a.wantOrder(); o.Reason != c.want || o.Hard == (c.want == sess.EndDetached) {
+					t.Errorf("order = %+v", o)
 				}
-				w.tick()
-				w.wantEnd(s.id, c.want)
-				if c.want != sess.EndAgentGone {
-					if o := a.wantOrder(); o.Reason != c.want || o.Hard == (c.want == sess.EndDetached) {
-						t.Errorf("order = %+v", o)
-					}
-				}
-			})
+			}
 		})
 	}
 }
@@ -171,6 +173,10 @@ func TestRestartWithoutOwner(t *testing.T) {
 
 // Why an agent has a session no more: it died, or it gave the session up because no server was there.
 func TestAgentLost(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) { testAgentLost(t, db) })
+}
+
+func testAgentLost(t *testing.T, db *store.DB) {
 	for _, c := range []struct {
 		name    string
 		restart bool
@@ -183,21 +189,19 @@ func TestAgentLost(t *testing.T) {
 		{"server away too long", true, "boo_1", sess.EndServerLost},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			storetest.Each(t, func(t *testing.T, db *store.DB) {
-				w := newWorld(t, db)
-				a := w.connect()
-				s := w.both(a)
-				a.close()
-				if c.restart {
-					w.Close()
-					w.boot()
-				}
-				a = w.connect(boot(c.boot))
-				if f := w.wantCut(s.id); f.Reason != c.want {
-					t.Errorf("cut with %+v", f)
-				}
-				w.wantEnd(s.id, c.want)
-			})
+			w := newWorld(t, db)
+			a := w.connect()
+			s := w.both(a)
+			a.close()
+			if c.restart {
+				w.Close()
+				w.boot()
+			}
+			a = w.connect(boot(c.boot))
+			if f := w.wantCut(s.id); f.Reason != c.want {
+				t.Errorf("cut with %+v", f)
+			}
+			w.wantEnd(s.id, c.want)
 		})
 	}
 }

@@ -20,7 +20,7 @@ import (
 func TestTicketServesOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
-		a := w.connect()
+		a := w.connect().settled()
 		for range 2 {
 			s := w.start(a)
 			for side, join := range map[sess.Side]func() error{
@@ -115,6 +115,10 @@ func TestRedeemRefusals(t *testing.T) {
 
 // Between mint and join the right to a session can go away: locks and policy are looked at again.
 func TestRedeemLooksAgain(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) { testRedeemLooksAgain(t, db) })
+}
+
+func testRedeemLooksAgain(t *testing.T, db *store.DB) {
 	for name, change := range map[string]func(context.Context, *world, *store.Tx) error{
 		"login revoked": func(ctx context.Context, w *world, tx *store.Tx) error {
 			us := int64(5)
@@ -132,19 +136,17 @@ func TestRedeemLooksAgain(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			storetest.Each(t, func(t *testing.T, db *store.DB) {
-				w := newWorld(t, db)
-				s := w.start(w.connect())
-				fresh, err := w.resume(s, s.key)
-				if err != nil {
-					t.Fatal(err)
-				}
-				storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error { return change(ctx, w, tx) })
-				_, err = w.join(s, fresh.Token, s.key)
-				wantCode(t, "join", err, sess.CodeDenied)
-				_, err = w.resume(s, s.key)
-				wantCode(t, "resume", err, sess.CodeDenied)
-			})
+			w := newWorld(t, db)
+			s := w.start(w.connect())
+			fresh, err := w.resume(s, s.key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error { return change(ctx, w, tx) })
+			_, err = w.join(s, fresh.Token, s.key)
+			wantCode(t, "join", err, sess.CodeDenied)
+			_, err = w.resume(s, s.key)
+			wantCode(t, "resume", err, sess.CodeDenied)
 		})
 	}
 }
@@ -153,7 +155,7 @@ func TestRedeemLooksAgain(t *testing.T) {
 func TestFencing(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
-		a := w.connect()
+		a := w.connect().settled()
 		s := w.both(a)
 		a.send(wire.Control{T: wire.ControlWant, Session: s.id})
 		again := a.want(wire.ControlTicket)

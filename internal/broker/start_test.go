@@ -20,7 +20,7 @@ import (
 func TestLife(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
-		a := w.connect()
+		a := w.connect().settled()
 		k := newKey(t)
 		in := startIn(t, "web-1", k)
 		in.Body.Reason, in.Body.OSUser = "ticket 42", "deploy"

@@ -36,6 +36,8 @@ const serverName = "box.example"
 
 var addr = netip.MustParseAddr("192.0.2.7")
 
+var engine = sync.OnceValues(policy.New) // immutable, and slow to make under the race detector
+
 // world is a broker on a real database, with a clock that tests turn and a relay that only notes what is cut.
 type world struct {
 	*broker.Service
@@ -58,9 +60,10 @@ type world struct {
 	now time.Time
 }
 
+// Several may share a database: each has its own organisation and node.
 func newWorld(t *testing.T, db *store.DB) *world {
 	t.Helper()
-	engine, err := policy.New()
+	engine, err := engine()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +78,7 @@ func newWorld(t *testing.T, db *store.DB) *world {
 			t.Error(err)
 		}
 	})
-	w.org, w.project = w.newOrg("default")
+	w.org, w.project = w.newOrg("default " + string(w.node))
 	w.alice = w.member(w.org, "alice@example.com", sess.RoleOperator)
 	w.bob = w.member(w.org, "bob@example.com", sess.RoleOperator)
 	w.root = w.member(w.org, "root@example.com", sess.RoleAdmin)
