@@ -157,11 +157,16 @@ func (d *dumper) state() {
 	for _, k := range slices.Sorted(maps.Keys(t.palette)) {
 		d.s("\x1b]" + k + ";" + t.palette[k] + "\x1b\\")
 	}
-	for _, title := range t.titles {
-		d.s("\x1b]2;" + title + "\x1b\\\x1b[22;2t")
-	}
-	if t.title != "" || len(t.titles) > 0 {
-		d.s("\x1b]2;" + t.title + "\x1b\\")
+	pushed := len(t.titles)
+	told := false // a terminal whose title nobody ever set keeps its own
+	for _, title := range append(slices.Clone(t.titles), t.title) {
+		if told = told || title != ""; told {
+			d.s("\x1b]2;" + title + "\x1b\\")
+		}
+		if pushed > 0 {
+			d.s("\x1b[22;2t")
+		}
+		pushed--
 	}
 	if t.top != 0 || t.bot != t.rows {
 		d.s("\x1b[" + strconv.Itoa(t.top+1) + ";" + strconv.Itoa(t.bot) + "r")
