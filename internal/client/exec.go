@@ -82,9 +82,13 @@ func (d *execDriver) fail(err error) {
 func (d *execDriver) copyOut(ch uint32, w io.Writer, main bool) {
 	in := d.s.endpoint.In(ch)
 	d.copies.Go(func() {
-		_, err := in.WriteTo(w)
-		if err == nil || d.s.overErr(err) {
-			return
+		own := &ownWriter{w: w}
+		_, err := in.WriteTo(own)
+		if errors.Is(err, link.ErrReset) {
+			d.fail(sess.New(sess.CodeEnded, "the agent gave up the command's output", ""))
+		}
+		if err = own.err; err == nil {
+			return // the session is over, and others say how
 		}
 		in.Stop()
 		if !main {
@@ -93,7 +97,7 @@ func (d *execDriver) copyOut(ch uint32, w io.Writer, main bool) {
 		if brokenPipe(err) {
 			err = errBrokenPipe
 		} else {
-			err = sess.Wrap(err, sess.CodeInternal, "write standard output: "+cause(err), "")
+			err = sess.Wrap(err, sess.CodeInternal, "write standard output", "")
 		}
 		d.fail(err)
 	})
@@ -110,12 +114,13 @@ func (d *execDriver) copyIn() {
 		return
 	}
 	if d.o.In != nil {
-		_, err := out.ReadFrom(d.o.In)
+		own := &ownReader{r: d.o.In}
+		_, err := out.ReadFrom(own)
+		if own.err != nil {
+			d.fail(sess.Wrap(own.err, sess.CodeInvalid, "read standard input", "redirect it from /dev/null when the command needs none"))
+		}
 		if err != nil {
-			if !errors.Is(err, link.ErrStopped) && !d.s.overErr(err) {
-				d.fail(sess.Wrap(err, sess.CodeInvalid, "read standard input: "+cause(err), "redirect it from /dev/null when the command needs none"))
-			}
-			return
+			return // the session is over, or the command wants no more
 		}
 	}
 	out.CloseWrite()
@@ -203,6 +208,9 @@ func (d *execDriver) end(ctx context.Context) {
 func (d *execDriver) finished() (sess.Exit, error) {
 	d.copies.Wait()
 	d.s.sayDone(d.r)
+	if d.ending {
+		return d.leaving, nil // it ended because we had it ended
+	}
 	x, _ := d.s.endpoint.Result()
 	return x.Exit, nil
 }
@@ -232,26 +240,31 @@ func (s *Session) sayDone(r *running) {
 	}
 }
 
-// overErr reports whether err only says that the session is over, which others report better.
-func (s *Session) overErr(err error) bool {
-	if errors.Is(err, link.ErrReset) || errors.Is(err, io.ErrClosedPipe) {
-		return true
-	}
-	select {
-	case <-s.closed:
-		return true
-	default:
-		return false
-	}
+// ownWriter and ownReader keep the failures of this side apart from those of the session.
+type ownWriter struct {
+	w   io.Writer
+	err error
 }
 
-// cause is the innermost message of err: "no space left on device", without the path of the call.
-func cause(err error) string {
-	for {
-		next := errors.Unwrap(err)
-		if next == nil {
-			return err.Error()
-		}
-		err = next
+// Write implements io.Writer.
+func (o *ownWriter) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if err != nil {
+		o.err = err
 	}
+	return n, err
+}
+
+type ownReader struct {
+	r   io.Reader
+	err error
+}
+
+// Read implements io.Reader.
+func (o *ownReader) Read(p []byte) (int, error) {
+	n, err := o.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		o.err = err
+	}
+	return n, err
 }

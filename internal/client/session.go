@@ -27,7 +27,6 @@ type Session struct {
 	endpoint *link.Endpoint
 	size     func() (cols, rows uint16) // nil without a terminal
 	peer     chan bool
-	closed   chan struct{} // closed when the endpoint is
 
 	// Set by the driver before run.
 	ui    ui
@@ -42,7 +41,7 @@ type Session struct {
 func newSession(c *Client, key sessionKey, t api.Ticket, kind sess.Kind, p sess.Params, encoded []byte, size func() (cols, rows uint16)) *Session {
 	s := &Session{
 		ID: t.Session, Kind: kind, Instance: t.Instance, Params: p, Grace: time.Duration(t.GraceMS) * time.Millisecond,
-		client: c, key: key, first: t, encoded: encoded, size: size, peer: make(chan bool, 1), closed: make(chan struct{}),
+		client: c, key: key, first: t, encoded: encoded, size: size, peer: make(chan bool, 1),
 	}
 	window := uint64(sess.WindowBulk)
 	if p.TTY {
@@ -108,7 +107,6 @@ func (s *Session) run(ctx context.Context, u ui) *running {
 	go func() {
 		defer close(r.over)
 		r.err = s.keep(ctx)
-		close(s.closed)
 		s.endpoint.Close(r.err)
 	}()
 	return r

@@ -76,8 +76,9 @@ func (d *terminalDriver) start() {
 	go d.t.guard(d.send)
 	go d.t.guard(func() {
 		defer close(d.sawOut)
-		_, err := d.s.endpoint.In(wire.ChannelMain).WriteTo(d.t)
-		if err != nil && !d.s.overErr(err) {
+		own := &ownWriter{w: d.t}
+		_, _ = d.s.endpoint.In(wire.ChannelMain).WriteTo(own)
+		if own.err != nil {
 			d.hangUp()
 		}
 	})

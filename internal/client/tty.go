@@ -204,3 +204,26 @@ func (t *terminal) help(c byte) {
 	fmt.Fprintf(t.o.Lines, "%s?\r\nEscapes, behind Enter:\r\n"+
 		"  %s.  end the session\r\n  %sd  detach: leave it running\r\n  %s?  this help\r\n  %s%s  send %s\r\n", e, e, e, e, e, e, e)
 }
+
+// Screen is a terminal that something is shown on, such as a recording. It follows what that does to the terminal.
+type Screen struct {
+	out    *os.File
+	screen screen
+}
+
+// NewScreen makes a Screen of out, which need not be a terminal.
+func NewScreen(out *os.File) *Screen { return &Screen{out: out} }
+
+// Write implements io.Writer.
+func (s *Screen) Write(p []byte) (int, error) {
+	n, err := s.out.Write(p)
+	s.screen.feed(p[:n])
+	return n, err
+}
+
+// Restore undoes what would make the terminal awkward to use.
+func (s *Screen) Restore() {
+	if undo := s.screen.restore(); len(undo) > 0 && isTerminal(s.out) {
+		_, _ = s.out.Write(undo)
+	}
+}

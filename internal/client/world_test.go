@@ -79,6 +79,7 @@ var org = sess.NewOrgID()
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	t.Parallel() // most of a test is waiting
 	dir, err := recording.OpenDir(t.TempDir(), recording.Options{})
 	if err != nil {
 		t.Fatal(err)
