@@ -16,9 +16,10 @@ import (
 
 // Times of the protocol at an endpoint.
 const (
-	creditDelay   = 50 * time.Millisecond // a consumed byte is credited within this time
-	exitRepeat    = time.Second           // the agent repeats how the process ended until it is on record
-	roundPatience = 3                     // connections in a row that break the protocol without progress end the session
+	creditDelay   = 50 * time.Millisecond  // a consumed byte is credited within this time
+	exitRepeat    = time.Second            // the agent repeats how the process ended until it is on record
+	doneWait      = 200 * time.Millisecond // a client waits this long for the relay to take its done
+	roundPatience = 3                      // connections in a row that break the protocol without progress end the session
 )
 
 // dataChunk is the payload of a full data frame: with the frame's header and the WebSocket's it makes two full TLS
@@ -318,4 +319,19 @@ func (e *Endpoint) kick() {
 	case e.kicks <- struct{}{}:
 	default:
 	}
+}
+
+// String describes where the endpoint stands, for logs of what went wrong.
+func (e *Endpoint) String() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := fmt.Sprintf("epoch %d round %d connected %v going %v exit_ok %v done %v finished %v result %v err %v", e.epoch, e.round, e.conn != nil, e.going, e.exitOK, e.done, e.isFinished, e.result != nil, e.err)
+	s += fmt.Sprintf("; ctl out %d/%d/%d limit %d in %d/%d", e.ctlOut.base, e.ctlOut.next, e.ctlOut.have(), e.ctlOut.limit, e.ctlIn.cons, e.ctlIn.recv)
+	for _, o := range e.out {
+		s += fmt.Sprintf("; out %d: base %d next %d sent %d end %d limit %d fin %v", o.ch, o.ring.base, o.next, o.sent, o.end(), o.limit, o.fin)
+	}
+	for _, i := range e.in {
+		s += fmt.Sprintf("; in %d: cons %d recv %d fin %v", i.ch, i.consumed(), i.received(), i.fin)
+	}
+	return s
 }

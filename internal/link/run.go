@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/wire"
@@ -28,10 +29,19 @@ func (e *Endpoint) Run(ctx context.Context, c *Conn) error {
 	go func() { // the writer goroutine: ends with this Run
 		defer close(writer)
 		e.flush()
+		finished := e.finished
 		for {
 			select {
 			case <-e.kicks:
 				e.flush()
+			case <-finished:
+				finished = nil
+				e.flush() // a client's done
+				if e.cfg.Side == sess.SideAgent {
+					c.Close()
+				} else {
+					defer time.AfterFunc(doneWait, c.Close).Stop() // the relay closes when it has read it
+				}
 			case <-gone:
 				return
 			}
