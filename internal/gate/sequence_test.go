@@ -114,29 +114,35 @@ func TestVerifyFindsTamperingInTheDatabase(t *testing.T) {
 		sql     []string
 		says    string
 		columns bool // seen where the log is stored only: the export has the bytes, which are right
+
+		sqliteOnly bool
 	}{
-		"body changed":       {[]string{`UPDATE audit_event SET body = REPLACE(body, 'usr_admin', 'usr_other') WHERE idx = 3`}, "event 3: evt_", false},
-		"event removed":      {[]string{`DELETE FROM audit_event WHERE idx = 3`}, "event 3: missing", false},
-		"last event removed": {[]string{`DELETE FROM audit_event WHERE idx = 7`}, "events are missing", false},
+		"body changed":       {[]string{`UPDATE audit_event SET body = REPLACE(body, 'usr_admin', 'usr_other') WHERE idx = 3`}, "event 3: evt_", false, false},
+		"event removed":      {[]string{`DELETE FROM audit_event WHERE idx = 3`}, "event 3: missing", false, false},
+		"last event removed": {[]string{`DELETE FROM audit_event WHERE idx = 7`}, "events are missing", false, true},
 		"places exchanged": {[]string{
 			`UPDATE audit_event SET idx = 100 WHERE idx = 2`, `UPDATE audit_event SET idx = 2 WHERE idx = 3`, `UPDATE audit_event SET idx = 3 WHERE idx = 100`,
-		}, "event 2: evt_", false},
+		}, "event 2: evt_", false, true},
 		"event taken out of the tree": {[]string{
 			`UPDATE audit_event SET idx = NULL, created_at = 1, body = REPLACE(body, '"time":"2', '"time":"1') WHERE idx = 3`,
-		}, "never got a place", false},
+		}, "never got a place", false, false},
 		"event added": {[]string{
 			`INSERT INTO audit_event SELECT log, 'evt_forged', created_at, 8, action, outcome, who, session, body FROM audit_event WHERE idx = 7`,
-		}, "events were added", false},
-		"far place":           {[]string{`UPDATE audit_event SET idx = 4611686018427387904 WHERE idx = 7`}, "event 7: missing", false},
-		"leaf hash changed":   {[]string{`UPDATE audit_hash SET hash = (SELECT hash FROM audit_hash WHERE idx = 1) WHERE idx = 0`}, "event 0: evt_", false},
-		"leaf hash removed":   {[]string{`DELETE FROM audit_hash WHERE idx = 0`}, "its hash is missing", false},
-		"inner hash changed":  {[]string{`UPDATE audit_hash SET hash = (SELECT hash FROM audit_hash WHERE idx = 1) WHERE idx = 14`}, "don't belong together", true},
-		"column changed":      {[]string{`UPDATE audit_event SET outcome = 'refused' WHERE idx = 3`}, "the columns were changed", true},
-		"checkpoint changed":  {[]string{`UPDATE audit_checkpoint SET note = REPLACE(note, '` + "\n8\n" + `', '` + "\n9\n" + `')`}, "not signed", false},
-		"checkpoints removed": {[]string{`DELETE FROM audit_checkpoint`}, "no signed checkpoint", false},
+		}, "events were added", false, true},
+		"far place":           {[]string{`UPDATE audit_event SET idx = 4611686018427387904 WHERE idx = 7`}, "event 7: missing", false, true},
+		"leaf hash changed":   {[]string{`UPDATE audit_hash SET hash = (SELECT hash FROM audit_hash WHERE idx = 1) WHERE idx = 0`}, "event 0: evt_", false, true},
+		"leaf hash removed":   {[]string{`DELETE FROM audit_hash WHERE idx = 0`}, "its hash is missing", false, true},
+		"inner hash changed":  {[]string{`UPDATE audit_hash SET hash = (SELECT hash FROM audit_hash WHERE idx = 1) WHERE idx = 14`}, "don't belong together", true, true},
+		"column changed":      {[]string{`UPDATE audit_event SET outcome = 'refused' WHERE idx = 3`}, "the columns were changed", true, false},
+		"checkpoint changed":  {[]string{`UPDATE audit_checkpoint SET note = REPLACE(note, '` + "\n8\n" + `', '` + "\n9\n" + `')`}, "not signed", false, true},
+		"checkpoints removed": {[]string{`DELETE FROM audit_checkpoint`}, "no signed checkpoint", false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachRaw(t, func(t *testing.T, db *store.DB, exec func(string, ...any)) {
+			each := eachRaw
+			if c.sqliteOnly {
+				each = onlySQLite // what is looked for is the same; a database each takes its time
+			}
+			each(t, func(t *testing.T, db *store.DB, exec func(string, ...any)) {
 				h := newHouse(t, db)
 				q, signer := newSequencer(t, h)
 				for range 8 {
@@ -167,7 +173,7 @@ func TestVerifyFindsTamperingInTheDatabase(t *testing.T) {
 func TestLongLogIsWalkedInPages(t *testing.T) {
 	h := newHouse(t, storetest.SQLite(t))
 	q, signer := newSequencer(t, h)
-	const n = 1730
+	const n = 175 // times ten
 	for i := range n {
 		storetest.Write(t, h.db, func(ctx context.Context, tx *store.Tx) error {
 			for range 10 {
@@ -182,16 +188,13 @@ func TestLongLogIsWalkedInPages(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if i > n/10 {
-			break
-		}
 	}
 	if err := q.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	r := h.verify(t, signer.VerifierKey())
 	file := h.export(t, signer.VerifierKey())
-	if !r.OK() || r.Size < n || bytes.Count(file, []byte(`{"checkpoint"`)) < 3 {
+	if !r.OK() || r.Size != 10*n || bytes.Count(file, []byte(`{"checkpoint"`)) < 3 {
 		t.Errorf("%d, %d checkpoints\n%s", r.Size, bytes.Count(file, []byte(`{"checkpoint"`)), text(r))
 	}
 	off, err := audit.Verify(bytes.NewReader(file), signer.VerifierKey(), audit.Options{})
