@@ -140,15 +140,15 @@ func (a *Agent) shutdown() {
 	for _, s := range all {
 		s.hangup("the agent is stopping")
 	}
-	deadline := time.NewTimer(shutdownWait)
-	defer deadline.Stop()
+	began := time.Now()
 	for _, s := range all {
+		t := time.NewTimer(s.lastWords() - time.Since(began))
 		select {
 		case <-s.gone:
-		case <-deadline.C:
-			deadline.Reset(0)
+		case <-t.C:
 			s.end(errors.New("the agent is stopping"))
 		}
+		t.Stop()
 	}
 	a.work.Wait()
 }

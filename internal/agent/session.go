@@ -21,6 +21,7 @@ import (
 // Times of a session.
 const (
 	ticketWait = 10 * time.Second // for the answer to a want, before asking again
+	streamGood = time.Second      // a connection that lived longer makes the next outage a new one
 	// orphanExtra is added to the grace before a session without any server is ended by the agent itself: the server,
 	// when it lives, decides first.
 	orphanExtra = 60 * time.Second
@@ -106,6 +107,20 @@ func (s *session) hangup(why string) {
 		<-p.Done()
 		t.Stop()
 	}()
+}
+
+// lastWords is how long the agent, when it is stopping, waits for the session's end after a hangup.
+func (s *session) lastWords() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.joined && s.peer:
+		return shutdownWait
+	case s.exitedAt.IsZero():
+		return hangupPatience
+	default:
+		return 0
+	}
 }
 
 var (
@@ -197,7 +212,7 @@ func (s *session) join(t ticket) {
 			s.end(err)
 			return
 		}
-		if time.Since(began) > healthy {
+		if time.Since(began) > streamGood {
 			wait.reset()
 		}
 		d := wait.next(time.Now())

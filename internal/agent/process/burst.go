@@ -15,6 +15,7 @@ import (
 const (
 	burstMin  = 2 << 10
 	burstFull = 32 << 10
+	pipeRead  = 256 << 10 // a pipe is taken in larger pieces: nobody waits for an echo there
 	burstWait = 200 * time.Microsecond
 )
 
@@ -26,17 +27,19 @@ const maxLate = 2 << 20
 type burst struct {
 	f   *os.File
 	rc  syscall.RawConn
+	max int   // bytes handed on at once
 	err error // comes after the bytes before it
 	// late counts the bytes read after cut's time was over.
 	late int
 }
 
-func newBurst(f *os.File) (*burst, error) {
+// newBurst reads f and hands on at most limit bytes at once.
+func newBurst(f *os.File, limit int) (*burst, error) {
 	rc, err := f.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	return &burst{f: f, rc: rc}, nil
+	return &burst{f: f, rc: rc, max: limit}, nil
 }
 
 // Read implements io.Reader. It is io.EOF at the end of a pipe, and when nobody is behind a terminal any more.
@@ -44,6 +47,7 @@ func (b *burst) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
+	p = p[:min(len(p), b.max)]
 	n := 0
 	err := b.rc.Read(func(fd uintptr) bool {
 		n = b.drain(int(fd), p, 0) //nolint:gosec // a descriptor

@@ -29,6 +29,7 @@ type Process struct {
 	tree    *tree
 	proc    *os.Process
 	pid     int
+	born    uint64   // when, in the kernel's ticks; 0: not known
 	tty     *pty.PTY // nil: pipes
 	in      *os.File
 	out     *burst

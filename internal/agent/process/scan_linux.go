@@ -17,6 +17,7 @@ import (
 type procInfo struct {
 	pid, ppid, pgrp, session int
 	state                    byte
+	born                     uint64 // in ticks since the machine started
 }
 
 // processes lists the living processes of the machine.
@@ -49,7 +50,7 @@ func parseStat(pid int, b []byte) (procInfo, bool) {
 		return procInfo{}, false
 	}
 	f := strings.Fields(string(b[i+1:]))
-	if len(f) < 4 || len(f[0]) != 1 {
+	if len(f) < 20 || len(f[0]) != 1 {
 		return procInfo{}, false
 	}
 	p := procInfo{pid: pid, state: f[0][0]}
@@ -60,7 +61,19 @@ func parseStat(pid int, b []byte) (procInfo, bool) {
 		}
 		*v = n
 	}
-	return p, true
+	born, err := strconv.ParseUint(f[19], 10, 64)
+	p.born = born
+	return p, err == nil
+}
+
+// birth tells when a process was started; 0 when it can't be told.
+func birth(pid int) uint64 {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0
+	}
+	p, _ := parseStat(pid, b)
+	return p.born
 }
 
 // environMark gives the value of a variable that a process was started with.
@@ -96,7 +109,7 @@ func (s *Supervisor) scan(p *Process) []int {
 	member := map[int]bool{}
 	for pid, i := range all {
 		switch {
-		case pid == self || pid <= 1:
+		case pid == self || pid <= 1 || i.born < p.born: // nobody descends from a younger one
 		case pid == p.pid, i.session == p.pid, i.pgrp == p.pid:
 			member[pid] = true
 		case environMark(pid, MarkSession) == string(p.session):

@@ -117,6 +117,7 @@ func (s *Supervisor) spawn(p *Process, spec Spec, file string, argv []string, at
 		return err
 	}
 	p.proc, p.pid = proc, proc.Pid
+	p.born = birth(p.pid)
 	s.live[p.pid] = p
 	return nil
 }
@@ -158,7 +159,7 @@ func (p *Process) open(spec Spec, ttyGroup int) ([]*os.File, error) {
 			return nil, err
 		}
 	}
-	if p.out, err = newBurst(t.Master); err != nil {
+	if p.out, err = newBurst(t.Master, burstFull); err != nil {
 		return nil, fmt.Errorf("prepare terminal: %w", err)
 	}
 	return []*os.File{t.Slave, t.Slave, t.Slave}, nil
@@ -187,9 +188,9 @@ func (p *Process) openPipes() ([]*os.File, error) {
 	pipe(&out, false)
 	pipe(&errs, false)
 	if out != nil && errs != nil && err == nil {
-		p.out, err = newBurst(out)
+		p.out, err = newBurst(out, pipeRead)
 		if err == nil {
-			p.errs, err = newBurst(errs)
+			p.errs, err = newBurst(errs, pipeRead)
 		}
 	}
 	if err != nil {
