@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -116,15 +117,33 @@ func (d *Dir) Close() error {
 		}
 	}
 	d.mu.Unlock()
-	var errs []error
-	for _, j := range js {
-		if _, err := j.Close(false); err != nil && !errors.Is(err, ErrClosed) {
-			errs = append(errs, err)
-		}
-	}
+	errs := closeAll(js)
 	close(d.stop)
 	d.wg.Wait()
 	return errors.Join(append(errs, d.zstd.Close())...)
+}
+
+// closers is how many journals are brought to disk at a time when a Dir closes: a file system does many syncs at once
+// for little more than the price of one.
+const closers = 32
+
+func closeAll(js []*Journal) []error {
+	var (
+		wg   sync.WaitGroup // waits for the closers
+		next atomic.Int64
+		errs = make([]error, len(js))
+	)
+	for range min(closers, len(js)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(js); i = int(next.Add(1)) - 1 {
+				if _, err := js[i].Close(false); err != nil && !errors.Is(err, ErrClosed) {
+					errs[i] = err
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errs
 }
 
 // sessionDir gives where the recording of a session lies. The ids are checked, so that they are safe as names.

@@ -118,6 +118,7 @@ func (j *Journal) setData(f *os.File, name string, at int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.seg.data, j.seg.name, j.seg.at = f, name, at
+	j.named = true
 }
 
 // addLink writes one line of the chain.
@@ -132,7 +133,7 @@ func (j *Journal) addLink(l *link) error {
 			return err
 		}
 		j.mu.Lock()
-		j.seg.chain = f
+		j.seg.chain, j.named = f, true
 		j.mu.Unlock()
 	}
 	l.Prev = j.chain.head

@@ -34,6 +34,7 @@ type Journal struct {
 	flushing bool                   // a compressor runs
 	failed   error                  // of the compressor or of a sync; given to the next Append, then tried again
 	dirty    bool                   // registered for the next sync
+	named    bool                   // files were made since the last sync
 	overlaps map[streamKey]*overlap // streams that are being repeated
 
 	// chain and seg are the compressor's; others touch them only while none runs.

@@ -61,8 +61,9 @@ func drive(t *testing.T, argv []string, keys ...string) []byte {
 		}
 	}()
 	var out []byte
-	quiet := func() {
-		limit := time.After(5 * time.Second)
+	quiet := func(begin time.Duration) {
+		pause, limit := time.NewTimer(begin), time.After(5*time.Second)
+		defer pause.Stop()
 		for {
 			select {
 			case b, ok := <-got:
@@ -70,19 +71,20 @@ func drive(t *testing.T, argv []string, keys ...string) []byte {
 					return
 				}
 				out = append(out, b...)
-			case <-time.After(150 * time.Millisecond):
+				pause.Reset(150 * time.Millisecond)
+			case <-pause.C:
 				return
 			case <-limit:
 				return
 			}
 		}
 	}
-	quiet()
+	quiet(3 * time.Second)
 	for _, k := range keys {
 		if _, err := f.WriteString(k); err != nil {
 			t.Fatal(err)
 		}
-		quiet()
+		quiet(300 * time.Millisecond)
 	}
 	return out
 }

@@ -82,7 +82,7 @@ func (j *Journal) begin(s *slot) error {
 		if err != nil {
 			return fmt.Errorf("record session %s: %w", j.meta.Session, err)
 		}
-		s.f = f
+		s.f, j.named = f, true
 	}
 	var salt [4]byte
 	_, _ = rand.Read(salt[:]) // never fails

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -96,7 +97,8 @@ func (j *Journal) sync() error {
 			files = append(files, f)
 		}
 	}
-	id := j.meta.Session
+	id, named := j.meta.Session, j.named
+	j.named = false
 	j.mu.Unlock()
 	var errs []error
 	for _, f := range files {
@@ -104,8 +106,10 @@ func (j *Journal) sync() error {
 			errs = append(errs, err)
 		}
 	}
-	if err := syncDir(j.path); err != nil {
-		errs = append(errs, err)
+	if named {
+		if err := syncNames(j.path); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	return syncError(id, errs)
 }
@@ -117,12 +121,18 @@ func syncError(id sess.SessionID, errs []error) error {
 	return fmt.Errorf("bring recording of session %s to disk: %w", id, errors.Join(errs...))
 }
 
-// syncDir makes the names in a directory durable.
-func syncDir(path string) error {
-	f, err := os.Open(path) //nolint:gosec // made of checked ids
-	if err != nil {
-		return err
+// syncNames makes the description and the names of a recording durable.
+func syncNames(path string) error {
+	for _, name := range []string{filepath.Join(path, metaFile), path, filepath.Dir(path)} {
+		f, err := os.Open(name) //nolint:gosec // made of checked ids
+		if err != nil {
+			return err
+		}
+		err = f.Sync()
+		_ = f.Close() // only read
+		if err != nil {
+			return err
+		}
 	}
-	defer f.Close() //nolint:errcheck // only read
-	return f.Sync()
+	return nil
 }
