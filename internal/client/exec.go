@@ -32,6 +32,7 @@ type ExecIO struct {
 const (
 	doneWait     = 200 * time.Millisecond // for the server to take note that everything arrived
 	signalEffect = time.Second            // a signal has this long to end the command
+	oneSignal    = 150 * time.Millisecond // signals closer than this are one: timeout(1) sends it twice
 	lastWords    = time.Second            // an ended session has this long to say how
 )
 
@@ -65,10 +66,11 @@ type execDriver struct {
 	failed chan error     // the first failures on this side
 
 	// Of wait's goroutine.
-	leaving  sess.Exit        // how we leave if the command does not say: status 128 + the signal's number
-	deadline <-chan time.Time // what happens next when the command does not end
-	ending   bool             // the server was asked to end the session
-	ended    chan struct{}
+	signalled time.Time        // when the last signal came
+	leaving   sess.Exit        // how we leave if the command does not say: status 128 + the signal's number
+	deadline  <-chan time.Time // what happens next when the command does not end
+	ending    bool             // the server was asked to end the session
+	ended     chan struct{}
 }
 
 func (d *execDriver) fail(err error) {
@@ -172,8 +174,11 @@ func (d *execDriver) wait(ctx context.Context) (sess.Exit, error) {
 // signal acts on a signal sent to this process.
 func (d *execDriver) signal(ctx context.Context, sig os.Signal) {
 	exit := signalExit(sig)
-	again := d.leaving.Status != 0 || d.deadline != nil
+	again := !d.signalled.IsZero()
+	defer func() { d.signalled = time.Now() }()
 	switch {
+	case time.Since(d.signalled) < oneSignal: // the same one, to the process and to its group
+		return
 	case d.ending: // asked before, and asks again: go
 		d.deadline = time.After(0)
 	case exit.Signal == "SIGINT" && !again && d.s.connected():

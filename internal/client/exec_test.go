@@ -1,3 +1,5 @@
+//go:build unix
+
 package client_test
 
 import (
@@ -210,6 +212,11 @@ func TestExecSecondInterruptEnds(t *testing.T) {
 		b := make([]byte, 10)
 		_, _ = out.Read(b)
 		signals <- os.Interrupt
+		signals <- os.Interrupt // the same
+		<-time.After(300 * time.Millisecond)
+		if w.only().end != nil {
+			t.Error("one Ctrl-C ended it")
+		}
 		signals <- os.Interrupt
 	}()
 	exit, err := s.Exec(t.Context(), client.ExecIO{Out: pw, Err: io.Discard, Lines: io.Discard, Signals: signals})
