@@ -36,9 +36,9 @@ type ending struct {
 // is back. A session that is over is sess.ErrEnded.
 func (s *Service) End(ctx context.Context, who sess.Principal, in api.EndIn) (api.Session, error) {
 	var found, after store.Session
-	e := ending{reason: sess.EndEnded, by: who.Name, message: in.Body.Reason, who: who, stop: true, soft: true}
+	e := ending{reason: sess.EndEnded, by: who.Name, message: clean(in.Body.Reason, maxReason), who: who, stop: true, soft: true}
 	err := s.gate.DoFind(ctx, who, policy.SessionEnd, byRef(ctx, in.Session, &found), func(tx *gate.Tx) error {
-		tx.Reason(in.Body.Reason)
+		tx.Reason(e.message)
 		row, err := lock(ctx, tx.Tx, found.Org, found.ID)
 		if err != nil {
 			return err

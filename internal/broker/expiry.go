@@ -19,6 +19,8 @@ const (
 	purgeEvery = 600
 	// ownerSlack is how long a session stays active after a restart, until its owner's client is back.
 	ownerSlack = 30 * time.Second
+	// stale is the age at which no session is pending any more.
+	stale = sess.TicketTTL + time.Minute
 	// paramsKept is how long the parameters of an ended session are kept: they may hold secrets.
 	paramsKept = time.Hour
 )
@@ -50,7 +52,7 @@ func (s *Service) Run(ctx context.Context) error {
 // tick ends what has run out by now.
 func (s *Service) tick(ctx context.Context) error {
 	now := s.now()
-	var due []store.ListExpiredSessionsOfNodeRow
+	var due []store.Session
 	err := s.db.Read(ctx, func(tx *store.Tx) error {
 		var err error
 		due, err = tx.ListExpiredSessionsOfNode(ctx, s.node, store.Micros(now.Add(-sess.StartTimeout)), store.Micros(now))
@@ -60,8 +62,10 @@ func (s *Service) tick(ctx context.Context) error {
 		return fmt.Errorf("list expired sessions: %w", err)
 	}
 	var errs []error
-	for _, d := range due {
-		errs = append(errs, s.expire(ctx, d.Org, d.ID, now))
+	for _, r := range due {
+		if s.expired(r, now) != "" {
+			errs = append(errs, s.expire(ctx, r.Org, r.ID, now))
+		}
 	}
 	for _, x := range s.lives.list() {
 		errs = append(errs, s.attend(ctx, x, now))
@@ -116,7 +120,12 @@ func (s *Service) attend(ctx context.Context, x life, now time.Time) error {
 		return s.attendTail(ctx, x, link, now)
 	case x.state == sess.StateActive && !x.client && now.Sub(x.clientAt) >= ownerSlack:
 		return s.noteAway(ctx, x, now)
-	case x.state == sess.StatePending || x.agent || link != nil:
+	case x.state == sess.StatePending:
+		if now.Sub(x.clientAt) < stale {
+			return nil
+		}
+		return s.refresh(ctx, x)
+	case x.agent || link != nil:
 		return nil
 	}
 	gone := x.agentAt
@@ -156,7 +165,8 @@ func (s *Service) attendTail(ctx context.Context, x life, link *agentLink, now t
 	if err != nil {
 		return fmt.Errorf("load ended session: %w", err)
 	}
-	if r.EndReason != sess.EndExit { // cutLater looks after it
+	s.lives.drop(x.id)
+	if r.EndReason != sess.EndExit { // carryOut cuts it
 		return nil
 	}
 	s.cut(r)
@@ -164,8 +174,19 @@ func (s *Service) attendTail(ctx context.Context, x life, link *agentLink, now t
 		link.release(x.id)
 		link.send(wire.Control{T: wire.ControlEnded, Session: x.id})
 	}
-	s.lives.drop(x.id)
 	return nil
+}
+
+// refresh looks up what became of a session that ended while its start was still being noted here.
+func (s *Service) refresh(ctx context.Context, x life) error {
+	return s.db.Read(ctx, func(tx *store.Tx) error {
+		r, err := tx.GetSession(ctx, x.org, x.id)
+		if err != nil {
+			return fmt.Errorf("load session: %w", err)
+		}
+		s.settle(r)
+		return nil
+	})
 }
 
 // noteAway says of a session whose owner was connected to the server before this one, and did not come back, that it is

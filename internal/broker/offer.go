@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 
 	"github.com/sessctl/sess/internal/sess"
@@ -38,39 +39,45 @@ func (s *Service) offerOf(l *agentLink, r store.Session, params []byte, token st
 
 // reoffer sends what started while no link of the instance was there to carry it.
 func (s *Service) reoffer(ctx context.Context, l *agentLink) error {
-	var offers []wire.Control
-	err := s.db.Write(ctx, func(tx *store.Tx) error {
-		offers = offers[:0]
-		live, err := tx.ListLiveSessionsOfInstance(ctx, l.org, l.instance)
-		if err != nil {
-			return fmt.Errorf("list sessions of instance: %w", err)
-		}
-		for _, r := range live {
-			if r.State != sess.StatePending || r.AgentRedeemed > 0 || l.holds(r.ID) {
-				continue
-			}
-			c, err := s.renew(ctx, tx, l, r)
-			if err != nil {
-				return err
-			}
-			offers = append(offers, c)
-		}
-		return nil
+	var live []store.Session
+	err := s.db.Read(ctx, func(tx *store.Tx) error {
+		var err error
+		live, err = tx.ListLiveSessionsOfInstance(ctx, l.org, l.instance)
+		return err
 	})
 	if err != nil {
-		return fmt.Errorf("offer again: %w", err)
+		return fmt.Errorf("list sessions of instance: %w", err)
 	}
-	for _, c := range offers {
-		l.offer(c.Session, c)
+	for _, r := range live {
+		if !offerable(r) || l.holds(r.ID) {
+			continue
+		}
+		var c wire.Control
+		err := s.db.Write(ctx, func(tx *store.Tx) (err error) {
+			c, err = s.renew(ctx, tx, l, r)
+			return err
+		})
+		if errors.Is(err, errNotNow) {
+			continue
+		} else if err != nil {
+			return fmt.Errorf("offer again: %w", err)
+		}
+		l.offer(r.ID, c)
 	}
 	return nil
 }
+
+// offerable reports whether a session waits for its agent to take it.
+func offerable(r store.Session) bool { return r.State == sess.StatePending && r.AgentRedeemed == 0 }
 
 // renew makes the offer of a session again, with a fresh ticket.
 func (s *Service) renew(ctx context.Context, tx *store.Tx, l *agentLink, r store.Session) (wire.Control, error) {
 	held, err := lock(ctx, tx, r.Org, r.ID)
 	if err != nil {
 		return wire.Control{}, err
+	}
+	if !offerable(*held) {
+		return wire.Control{}, errNotNow
 	}
 	params, err := paramsOf(ctx, tx, *held)
 	if err != nil {

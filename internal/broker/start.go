@@ -15,6 +15,9 @@ import (
 	"github.com/sessctl/sess/internal/store"
 )
 
+// maxReason bounds what a person gives as the reason of a start or an end, in bytes.
+const maxReason = 500
+
 // maxShownCommand bounds the arguments that lists show of a session, in bytes.
 const maxShownCommand = 1024
 
@@ -79,6 +82,9 @@ func readPlan(in api.StartIn) (plan, error) {
 	if err := checkKey(in.Body.PublicKey); err != nil {
 		return plan{}, err
 	}
+	if clean(in.Body.OSUser, maxHostText) != in.Body.OSUser {
+		return plan{}, sess.New(sess.CodeInvalid, "the name of the user on the instance is not valid", "")
+	}
 	return plan{
 		params: in.Body.Params, tty: params.TTY, command: shownCommand(params.Argv), key: encodeKey(in.Body.PublicKey),
 		grace: sess.Kinds[in.Body.Kind].Grace,
@@ -109,7 +115,7 @@ func (s *Service) newRow(who sess.Principal, i store.Instance, in api.StartIn, p
 		Org: who.Org, ID: sess.NewSessionID(), Kind: in.Body.Kind, State: sess.StatePending, Instance: i.ID, InstanceName: i.Name,
 		Project: i.Project, Hostname: i.Hostname, InstanceAddr: i.Address, UserID: who.User, UserName: who.Name,
 		Credential: who.Credential, CredentialID: who.CredentialID, ClientAddr: who.Addr.String(), OSUser: in.Body.OSUser,
-		Reason: in.Body.Reason, Command: p.command, Tty: flag(p.tty), OwnerKey: p.key, Node: s.node, GraceMS: p.grace.Milliseconds(),
+		Reason: clean(in.Body.Reason, maxReason), Command: p.command, Tty: flag(p.tty), OwnerKey: p.key, Node: s.node, GraceMS: p.grace.Milliseconds(),
 		CreatedAt: store.Micros(s.now()), Recording: sess.RecordingActive,
 	}
 }

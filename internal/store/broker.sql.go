@@ -437,29 +437,67 @@ func (q *Queries) InsertTicket(ctx context.Context, arg InsertTicketParams) erro
 }
 
 const listExpiredSessionsOfNode = `-- name: ListExpiredSessionsOfNode :many
-SELECT org, id FROM session
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem FROM session
 WHERE node = $1 AND state <> 'ended'
   AND ((state = 'pending' AND created_at <= CAST($2 AS BIGINT))
        OR (state = 'detached' AND detached_at + grace_ms * 1000 <= CAST($3 AS BIGINT)))
 ORDER BY id
 `
 
-type ListExpiredSessionsOfNodeRow struct {
-	Org sess.OrgID
-	ID  sess.SessionID
-}
-
 // Pending or detached, and for too long by the clock alone, of all organisations; the caller looks again.
-func (q *Queries) ListExpiredSessionsOfNode(ctx context.Context, node sess.NodeID, pendingSince int64, now int64) ([]ListExpiredSessionsOfNodeRow, error) {
+func (q *Queries) ListExpiredSessionsOfNode(ctx context.Context, node sess.NodeID, pendingSince int64, now int64) ([]Session, error) {
 	rows, err := q.db.QueryContext(ctx, listExpiredSessionsOfNode, node, pendingSince, now)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []ListExpiredSessionsOfNodeRow{}
+	items := []Session{}
 	for rows.Next() {
-		var i ListExpiredSessionsOfNodeRow
-		if err := rows.Scan(&i.Org, &i.ID); err != nil {
+		var i Session
+		if err := rows.Scan(
+			&i.Org,
+			&i.ID,
+			&i.Kind,
+			&i.State,
+			&i.Instance,
+			&i.InstanceName,
+			&i.Project,
+			&i.Hostname,
+			&i.InstanceAddr,
+			&i.UserID,
+			&i.UserName,
+			&i.Credential,
+			&i.CredentialID,
+			&i.ClientAddr,
+			&i.OSUser,
+			&i.Reason,
+			&i.Command,
+			&i.Tty,
+			&i.OwnerKey,
+			&i.FormerKeys,
+			&i.Node,
+			&i.Epoch,
+			&i.ClientMinted,
+			&i.ClientRedeemed,
+			&i.AgentMinted,
+			&i.AgentRedeemed,
+			&i.GraceMS,
+			&i.CreatedAt,
+			&i.StartedAt,
+			&i.OwnerAt,
+			&i.DetachedAt,
+			&i.EndedAt,
+			&i.EndReason,
+			&i.EndedBy,
+			&i.EndMessage,
+			&i.Exit,
+			&i.DeliveredAt,
+			&i.Recording,
+			&i.RecBytes,
+			&i.RecStored,
+			&i.RecDigest,
+			&i.RecProblem,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

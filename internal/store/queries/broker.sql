@@ -81,7 +81,7 @@ SELECT * FROM session WHERE node = $1 AND state = 'ended' AND end_reason = 'exit
 
 -- name: ListExpiredSessionsOfNode :many
 -- Pending or detached, and for too long by the clock alone, of all organisations; the caller looks again.
-SELECT org, id FROM session
+SELECT * FROM session
 WHERE node = sqlc.arg(node) AND state <> 'ended'
   AND ((state = 'pending' AND created_at <= CAST(sqlc.arg(pending_since) AS BIGINT))
        OR (state = 'detached' AND detached_at + grace_ms * 1000 <= CAST(sqlc.arg(now) AS BIGINT)))
