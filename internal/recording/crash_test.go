@@ -2,6 +2,7 @@ package recording_test
 
 import (
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -24,6 +25,12 @@ const (
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
 		writeUntilKilled(dir, sess.SessionID(os.Getenv(childSession)))
+	}
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
+	if !given {
+		_ = flag.Set("rapid.checks", checks)
 	}
 	os.Exit(m.Run())
 }
@@ -89,6 +96,7 @@ func writeUntilKilled(dir string, id sess.SessionID) {
 // TestKillLosesNothing kills a writer at random moments and checks that everything it acknowledged is on record, in the
 // order and with the bytes it wrote.
 func TestKillLosesNothing(t *testing.T) {
+	t.Parallel()
 	const perSession = 10
 	dir := t.TempDir()
 	var id sess.SessionID

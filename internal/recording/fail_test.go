@@ -29,6 +29,7 @@ func block(t *testing.T, path string) (unblock func()) {
 }
 
 func TestAppendFailsAndGoesOn(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"ring-0", "ring-1", "000000.zst", "chain.jsonl"} {
 		t.Run(name, func(t *testing.T) {
 			path := t.TempDir()

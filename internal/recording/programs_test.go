@@ -125,6 +125,7 @@ func tmuxSees(t *testing.T, shown ...[]byte) string {
 // TestScreenOfRealPrograms records vim, tmux, less and a shell on a real PTY, and looks with another terminal emulator
 // (tmux) whether the bytes of Screen show what the whole output shows; also after leaving the alternate screen.
 func TestScreenOfRealPrograms(t *testing.T) {
+	t.Parallel()
 	need(t, "vim", "tmux", "bash")
 	source, err := filepath.Abs("journal.go")
 	if err != nil {
@@ -150,6 +151,7 @@ func TestScreenOfRealPrograms(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			out := drive(t, tc.argv, tc.keys...)
 			if tc.argv[0] == "tmux" {
 				defer exec.Command("tmux", "-S", sock, "kill-server").Run() //nolint:errcheck // may be gone
@@ -196,6 +198,10 @@ func screenOf(t *testing.T, out []byte) []byte {
 
 // TestScreenOfLongRecording has a mode set and a title long before the part that is replayed in full.
 func TestScreenOfLongRecording(t *testing.T) {
+	t.Parallel()
+	if underRace {
+		t.Skip("megabytes through a terminal, in one goroutine")
+	}
 	d := openDir(t, t.TempDir())
 	org, id := sess.NewOrgID(), sess.NewSessionID()
 	j, err := d.Open(org, id, recording.Meta{Kind: sess.KindShell, Cols: 80, Rows: 24})
@@ -231,6 +237,7 @@ func TestScreenOfLongRecording(t *testing.T) {
 
 // TestAsciinemaTakesTheCast gives an exported recording to the real asciinema.
 func TestAsciinemaTakesTheCast(t *testing.T) {
+	t.Parallel()
 	need(t, "asciinema")
 	file := filepath.Join(t.TempDir(), "session.cast")
 	var b bytes.Buffer

@@ -29,6 +29,7 @@ type oracleStream struct {
 // TestRecordedStreamsEqualWhatWasSent sends frames in any order a broken link can bring about: repeated, overlapping,
 // rewound, with gaps, over restarts; the record must hold every byte once, the first copy, in order.
 func TestRecordedStreamsEqualWhatWasSent(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		path, err := os.MkdirTemp("", "recording")
 		if err != nil {

@@ -2,5 +2,8 @@
 
 package recording_test
 
-// kills is how many writers TestKillLosesNothing kills.
-const kills = 100
+const (
+	underRace = false
+	kills     = 100 // writers that TestKillLosesNothing kills
+	checks    = "100"
+)

@@ -2,5 +2,9 @@
 
 package recording_test
 
-// kills is smaller under the race detector, which makes starting a writer slow.
-const kills = 30
+// The race detector makes everything about ten times slower: fewer rounds of the same.
+const (
+	underRace = true
+	kills     = 10
+	checks    = "20"
+)

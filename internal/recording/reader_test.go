@@ -70,6 +70,7 @@ func wantBytes(t testing.TB, what string, got, want []byte) {
 }
 
 func TestReaderFollowsWhileWritten(t *testing.T) {
+	t.Parallel()
 	path := t.TempDir()
 	d := openDir(t, path)
 	org, id := sess.NewOrgID(), sess.NewSessionID()
@@ -80,7 +81,7 @@ func TestReaderFollowsWhileWritten(t *testing.T) {
 		p := bytes.Repeat([]byte(fmt.Sprintf("%7d\n", i)), 1000)
 		appendData(t, j, sess.SideAgent, 1, uint64(len(want)), p)
 		want = append(want, p...)
-		if i%7 == 0 {
+		if i%29 == 0 {
 			got = append(got, collect(t, r)["agent/1"]...)
 			wantBytes(t, "while written", got, want)
 			fresh := openReader(t, path, org, id)
@@ -111,6 +112,7 @@ func TestReaderFollowsWhileWritten(t *testing.T) {
 
 // TestReaderBesideWriter reads over and over while another goroutine writes as fast as it can.
 func TestReaderBesideWriter(t *testing.T) {
+	t.Parallel()
 	path := t.TempDir()
 	d := openDir(t, path)
 	org, id := sess.NewOrgID(), sess.NewSessionID()
@@ -153,6 +155,7 @@ func TestReaderBesideWriter(t *testing.T) {
 }
 
 func TestVerifyFindsDamage(t *testing.T) {
+	t.Parallel()
 	org, id := sess.NewOrgID(), sess.NewSessionID()
 	make := func(t *testing.T) (string, string, []byte) {
 		path := t.TempDir()
