@@ -78,6 +78,7 @@ func TestSequencersAreGapFreeAmongWriters(t *testing.T) {
 						t.Error(err)
 						return
 					}
+					<-time.After(3 * time.Millisecond)
 				}
 			})
 		}
@@ -173,7 +174,7 @@ func TestVerifyFindsTamperingInTheDatabase(t *testing.T) {
 func TestLongLogIsWalkedInPages(t *testing.T) {
 	h := newHouse(t, storetest.SQLite(t))
 	q, signer := newSequencer(t, h)
-	const n = 175 // times ten
+	const n = 120 // times ten
 	for i := range n {
 		storetest.Write(t, h.db, func(ctx context.Context, tx *store.Tx) error {
 			for range 10 {
