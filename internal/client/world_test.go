@@ -52,6 +52,7 @@ type world struct {
 	conns    map[*link.Conn]bool // the clients'
 	down     bool                // answers nobody
 	resumes  int
+	far      string // the address that clients dial; empty: the server's own
 }
 
 // session is the broker's row.
@@ -188,8 +189,12 @@ func (w *world) mint(s *session, side sess.Side, key *ecdsa.PublicKey) api.Ticke
 	_, _ = rand.Read(b[:])
 	token := hex.EncodeToString(b[:])
 	s.tickets[token] = ticket{side: side, gen: s.gens[i], key: key}
+	base := w.srv.URL
+	if w.far != "" && side == sess.SideClient {
+		base = "https://" + w.far
+	}
 	return api.Ticket{
-		Session: s.id, StreamURL: "wss" + strings.TrimPrefix(w.srv.URL, "https") + api.PathStream, Token: token,
+		Session: s.id, StreamURL: "wss" + strings.TrimPrefix(base, "https") + api.PathStream, Token: token,
 		ExpiresAt: time.Now().Add(time.Minute), Server: "127.0.0.1", Kind: s.kind, Instance: "web-1", GraceMS: s.grace.Milliseconds(),
 	}
 }

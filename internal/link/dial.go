@@ -161,8 +161,13 @@ type upgrader struct {
 	wrap func(io.ReadWriteCloser) io.ReadWriteCloser
 }
 
-// RoundTrip implements http.RoundTripper.
+// RoundTrip implements http.RoundTripper. net/http keeps connections that were made for WebSockets apart from all others,
+// and knows them by the canonical spelling of their Upgrade header: spelled otherwise, the upgrade happens on the
+// connection that the API call before it has left.
 func (u upgrader) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header["upgrade"] = r.Header["Upgrade"]
+	delete(r.Header, "Upgrade")
 	resp, err := u.RoundTripper.RoundTrip(r)
 	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
 		return resp, err
