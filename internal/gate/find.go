@@ -71,7 +71,10 @@ func (tx *Tx) hide(err *sess.Error) error {
 
 // missing is the one answer for what is not there or not to be seen.
 func (f Find) missing() *sess.Error {
-	hint := fmt.Sprintf("sessctl %s list shows what you may see", f.Type)
+	hint := ""
+	if shows(f.Type) != "" {
+		hint = fmt.Sprintf("sessctl %s list shows what you may see", f.Type)
+	}
 	return sess.New(sess.CodeNotFound, fmt.Sprintf("no %s %q that you may see", f.Type, f.Name), hint)
 }
 

@@ -18,7 +18,7 @@ const (
 	refusalWindow = 10 * time.Second
 	// maxRefusals bounds how many different ones are held; beyond, they are counted without their address.
 	maxRefusals = 1024
-	// maxRefusalNames bounds the text of a name somebody claimed.
+	// maxRefusalName bounds the text of a name somebody claimed.
 	maxRefusalName = 254
 )
 
@@ -41,8 +41,10 @@ type refusals struct {
 type refusalCount struct {
 	count       int64
 	first, last time.Time
-	names       int // different names claimed
+	names       int // how often the claimed name changed
 	name        string
+	addr        netip.Addr
+	addrs       bool // several of the network
 }
 
 // RefusedAnonymous records a refusal before anybody is known. Those of the same address (IPv6: /64), action, code and log
@@ -66,7 +68,7 @@ func (g *Gate) RefusedAnonymous(ctx context.Context, r Refusal) {
 			c = s.held[key]
 		}
 		if c == nil {
-			c = &refusalCount{first: now, name: name, names: 1}
+			c = &refusalCount{first: now, name: name, names: 1, addr: r.Addr.Unmap()}
 			s.held[key] = c
 		}
 	}
@@ -76,6 +78,7 @@ func (g *Gate) RefusedAnonymous(ctx context.Context, r Refusal) {
 		c.names++
 		c.name = name
 	}
+	c.addrs = c.addrs || c.addr != r.Addr.Unmap()
 	closed := s.closed
 	if s.timer == nil && !closed {
 		s.timer = time.AfterFunc(refusalWindow, func() { _ = g.flush(context.WithoutCancel(ctx)) }) // it logs its error
@@ -135,7 +138,7 @@ func (g *Gate) putBack(ctx context.Context, held map[Refusal]*refusalCount) {
 	}
 	for r, old := range held {
 		if c := s.held[r]; c != nil {
-			c.count, c.first, c.names = c.count+old.count, old.first, c.names+old.names
+			c.count, c.first, c.names, c.addrs = c.count+old.count, old.first, c.names+old.names, c.addrs || old.addrs || c.addr != old.addr
 		} else {
 			s.held[r] = old
 		}
@@ -147,7 +150,7 @@ func (g *Gate) putBack(ctx context.Context, held map[Refusal]*refusalCount) {
 
 func (r Refusal) entry(c *refusalCount) Entry {
 	e := Entry{
-		Who: sess.Principal{Org: r.Org, Name: c.name, Addr: r.Addr}, Action: r.Action, Outcome: audit.Refused, Code: r.Code,
+		Who: sess.Principal{Org: r.Org, Name: c.name, Addr: c.addr}, Action: r.Action, Outcome: audit.Refused, Code: r.Code,
 		On: policy.Resource{Org: r.Org}, Time: c.first, Count: c.count,
 	}
 	if c.names > 1 {
@@ -155,6 +158,10 @@ func (r Refusal) entry(c *refusalCount) Entry {
 	}
 	if c.count > 1 {
 		e.Details = map[string]string{"until": c.last.UTC().Format(time.RFC3339Nano), "names": strconv.Itoa(c.names)}
+	}
+	if c.addrs {
+		e.Who.Addr = r.Addr // the network, or none: too many to tell
+		e.Details["addresses"] = "several"
 	}
 	return e
 }

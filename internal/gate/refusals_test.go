@@ -28,6 +28,7 @@ func TestRefusalsOfTheUnknownAreCoalesced(t *testing.T) {
 			refuse(fmt.Sprintf("2001:db8::%d", i+1), fmt.Sprintf("user%d@example.com", i), sess.CodeUnauthenticated, "")
 		}
 		refuse("192.0.2.1", "ada@example.com", sess.CodeLimited, "")
+		refuse("2001:db8:1::5", "ada@example.com", sess.CodeUnauthenticated, "")
 		refuse("::ffff:192.0.2.9", "ada@example.com", sess.CodeUnauthenticated, org)
 		if n := len(h.events(t, audit.BoxLog)); n != 0 {
 			t.Errorf("%d events before the time is up", n)
@@ -43,17 +44,18 @@ func TestRefusalsOfTheUnknownAreCoalesced(t *testing.T) {
 			count int64
 			name  string
 		}{
-			"192.0.2.1 unauthenticated":  {100, "ada@example.com"},
-			"2001:db8:: unauthenticated": {7, ""},
-			"192.0.2.1 limited":          {1, "ada@example.com"},
-			"192.0.2.9 unauthenticated":  {1, "ada@example.com"},
+			"192.0.2.1 unauthenticated":     {100, "ada@example.com"},
+			"2001:db8:: unauthenticated":    {7, ""},
+			"192.0.2.1 limited":             {1, "ada@example.com"},
+			"2001:db8:1::5 unauthenticated": {1, "ada@example.com"},
+			"192.0.2.9 unauthenticated":     {1, "ada@example.com"},
 		} {
 			e := got[key]
 			if e.Count != want.count || e.Who.Name != want.name || e.Outcome != audit.Refused || e.Action != "login" {
 				t.Errorf("%s: %+v", key, e)
 			}
 		}
-		if len(got) != 4 || len(h.events(t, string(org))) != 1 {
+		if len(got) != 5 || len(h.events(t, string(org))) != 1 {
 			t.Errorf("%d events, %d of them the organisation's", len(got), len(h.events(t, string(org))))
 		}
 	})
