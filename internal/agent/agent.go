@@ -58,7 +58,9 @@ type Agent struct {
 	ctl   *link.Conn
 	nonce string
 	// up is closed when a control link is there and replaced when it is lost.
-	up       chan struct{}
+	up chan struct{}
+	// down is closed when ctl is lost.
+	down     chan struct{}
 	lost     time.Time // when the last control link was lost
 	sessions map[sess.SessionID]*session
 	streams  *link.Dialer // for stream URLs on another host than the server's

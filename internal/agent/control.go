@@ -165,7 +165,7 @@ func (a *Agent) greet(c *link.Conn) (nonce, name string, err error) {
 // linkUp makes c the control link.
 func (a *Agent) linkUp(c *link.Conn, nonce, name string) {
 	a.mu.Lock()
-	a.ctl, a.nonce = c, nonce
+	a.ctl, a.nonce, a.down = c, nonce, make(chan struct{})
 	close(a.up)
 	renamed := name != "" && name != a.id.Name
 	if renamed {
@@ -187,15 +187,20 @@ func (a *Agent) linkDown(c *link.Conn) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ctl == c {
+		close(a.down)
 		a.ctl, a.nonce, a.up, a.lost = nil, "", make(chan struct{}), time.Now()
 	}
 }
 
-// link gives the control link, and a channel that is closed once there is one.
+// link gives the control link and a channel that is closed once that is lost; or nil and one that is closed once there is
+// a link.
 func (a *Agent) link() (*link.Conn, <-chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.ctl, a.up
+	if a.ctl == nil {
+		return nil, a.up
+	}
+	return a.ctl, a.down
 }
 
 // heard tells when the server was last heard of: now, as long as there is a control link.

@@ -224,10 +224,10 @@ func (s *session) join(t ticket) {
 // want asks for a fresh ticket, over whichever control link there is, until one comes.
 func (s *session) want() (ticket, bool) {
 	for {
-		c, up := s.a.link()
+		c, change := s.a.link()
 		if c == nil {
 			select {
-			case <-up:
+			case <-change:
 				continue
 			case t := <-s.tickets:
 				return t, true
@@ -246,6 +246,8 @@ func (s *session) want() (ticket, bool) {
 		case <-s.ctx.Done():
 			t.Stop()
 			return ticket{}, false
+		case <-change:
+			t.Stop()
 		case <-t.C:
 		}
 	}
