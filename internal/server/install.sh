@@ -201,7 +201,7 @@ start_service() {
 		return 1
 	fi
 	mkdir -p -- "${log%/*}"
-	nohup "$agent" run >>"$log" 2>&1 </dev/null &
+	(trap '' HUP && exec "$agent" run >>"$log" 2>&1 </dev/null) &
 	say "started in the background as process $!, log in $log; it does not come back after a reboot"
 }
 
