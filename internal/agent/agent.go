@@ -22,6 +22,7 @@ import (
 const (
 	hangupPatience = time.Second     // between SIGHUP and SIGKILL, for the last output
 	shutdownWait   = 3 * time.Second // sessions' last words when the agent ends
+	orphanExtra    = 60 * time.Second
 	trimDelay      = 5 * time.Second // after the last session, until memory goes back to the system
 )
 
@@ -34,6 +35,9 @@ type Options struct {
 	Proxy   func(*http.Request) (*url.URL, error) // nil: http.ProxyFromEnvironment
 	// NoCgroup holds sessions' processes together without cgroups.
 	NoCgroup bool
+	// OrphanExtra is added to a session's grace before the agent ends it because no server was heard of: a server that
+	// lives decides first. 0 means a minute.
+	OrphanExtra time.Duration
 	// Accounts is where users are looked up; the zero value is this machine's own.
 	Accounts process.Accounts
 }
@@ -78,6 +82,9 @@ func New(opts Options) (*Agent, error) {
 	server, err := link.ParseServer(id.Server)
 	if err != nil {
 		return nil, err
+	}
+	if opts.OrphanExtra == 0 {
+		opts.OrphanExtra = orphanExtra
 	}
 	return &Agent{
 		opts: opts, id: id, key: key, broker: id.brokerKeys(), boot: sess.NewBootID(), server: server, log: opts.Log,

@@ -22,9 +22,6 @@ import (
 const (
 	ticketWait = 10 * time.Second // for the answer to a want, before asking again
 	streamGood = time.Second      // a connection that lived longer makes the next outage a new one
-	// orphanExtra is added to the grace before a session without any server is ended by the agent itself: the server,
-	// when it lives, decides first.
-	orphanExtra = 60 * time.Second
 )
 
 // ticket joins the relay once.
@@ -131,7 +128,7 @@ var (
 
 // watch returns when the session is over: delivered, ended, or nobody is left who could care.
 func (s *session) watch() {
-	grace := time.Duration(s.offer.GraceMS)*time.Millisecond + orphanExtra
+	grace := time.Duration(s.offer.GraceMS)*time.Millisecond + s.a.opts.OrphanExtra
 	t := time.NewTimer(grace)
 	defer t.Stop()
 	for {

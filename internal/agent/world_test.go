@@ -43,6 +43,7 @@ type world struct {
 	broker ed25519.PrivateKey
 	state  agent.StateDir
 	token  string
+	change func(*agent.Options) // of the agents that start; nil: nothing
 	id     sess.InstanceID
 
 	links chan *control // welcomed control links, as they come
@@ -170,7 +171,11 @@ func (w *world) start(cfg agent.Config) (stop func()) {
 		cfg.DefaultUser = "root"
 	}
 	log := slog.New(slog.NewTextHandler(&lines{t: w.t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	a, err := agent.New(agent.Options{State: w.state, Config: cfg, Version: "v0", Log: log})
+	opts := agent.Options{State: w.state, Config: cfg, Version: "v0", Log: log}
+	if w.change != nil {
+		w.change(&opts)
+	}
+	a, err := agent.New(opts)
 	if err != nil {
 		w.t.Fatal(err)
 	}
