@@ -49,7 +49,7 @@ func (l *lister[T]) command(a *app, c *cobra.Command, watchable bool) *cobra.Com
 		if err := l.print(a, items); err != nil {
 			return err
 		}
-		if more {
+		if more && !cmd.Flags().Changed("limit") {
 			a.note("there are more: --limit 0 shows all")
 		}
 		return nil

@@ -35,7 +35,7 @@ func (a *app) trust(ctx context.Context, s link.Server) (link.Server, error) {
 	if !errors.As(err, &unknown) {
 		return s, err
 	}
-	if !terminal(a.in) || !terminal(a.err) {
+	if !terminal(a.in) {
 		return s, err
 	}
 	cert, err := look(ctx, s)
