@@ -55,14 +55,15 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	if hint != "" {
 		a.note("hint: %s", hint)
 	}
-	code := exitCode(err)
+	code := ExitCode(err)
 	if cmd != nil && cmd.Annotations[sessionExit] != "" {
 		code = exitSession
 	}
 	return code
 }
 
-func exitCode(err error) int {
+// ExitCode gives the exit code for err of every command but start, exec and attach.
+func ExitCode(err error) int {
 	var usage *usageError
 	switch {
 	case errors.As(err, &usage):

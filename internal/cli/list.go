@@ -110,7 +110,7 @@ func (l *lister[T]) follow(ctx context.Context, a *app) error {
 	for {
 		items, _, err := l.all(ctx, a)
 		switch {
-		case err != nil && (last == "" || exitCode(err) != exitFailure || tries >= maxTries):
+		case err != nil && (last == "" || ExitCode(err) != exitFailure || tries >= maxTries):
 			return err
 		case err != nil:
 			tries++

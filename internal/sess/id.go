@@ -43,19 +43,41 @@ func newID(prefix string) string {
 	return prefix + "_" + idEncoding.EncodeToString(b[:])
 }
 
-// New… return fresh random identifiers.
-func NewOrgID() OrgID           { return OrgID(newID("org")) }
-func NewProjectID() ProjectID   { return ProjectID(newID("prj")) }
-func NewUserID() UserID         { return UserID(newID("usr")) }
+// NewOrgID returns a fresh identifier of an organisation.
+func NewOrgID() OrgID { return OrgID(newID("org")) }
+
+// NewProjectID returns a fresh identifier of a project.
+func NewProjectID() ProjectID { return ProjectID(newID("prj")) }
+
+// NewUserID returns a fresh identifier of a user.
+func NewUserID() UserID { return UserID(newID("usr")) }
+
+// NewInstanceID returns a fresh identifier of an instance.
 func NewInstanceID() InstanceID { return InstanceID(newID("ins")) }
-func NewSessionID() SessionID   { return SessionID(newID("ses")) }
-func NewNodeID() NodeID         { return NodeID(newID("nod")) }
-func NewKeyID() KeyID           { return KeyID(newID("key")) }
-func NewLoginID() LoginID       { return LoginID(newID("log")) }
-func NewTokenID() TokenID       { return TokenID(newID("tok")) }
-func NewGrantID() GrantID       { return GrantID(newID("gra")) }
-func NewEventID() EventID       { return EventID(newID("evt")) }
-func NewBootID() BootID         { return BootID(newID("boo")) }
+
+// NewSessionID returns a fresh identifier of a session.
+func NewSessionID() SessionID { return SessionID(newID("ses")) }
+
+// NewNodeID returns a fresh identifier of a server's node.
+func NewNodeID() NodeID { return NodeID(newID("nod")) }
+
+// NewKeyID returns a fresh identifier of an API key.
+func NewKeyID() KeyID { return KeyID(newID("key")) }
+
+// NewLoginID returns a fresh identifier of a login.
+func NewLoginID() LoginID { return LoginID(newID("log")) }
+
+// NewTokenID returns a fresh identifier of an enrolment token.
+func NewTokenID() TokenID { return TokenID(newID("tok")) }
+
+// NewGrantID returns a fresh identifier of a grant.
+func NewGrantID() GrantID { return GrantID(newID("gra")) }
+
+// NewEventID returns a fresh identifier of an audit event.
+func NewEventID() EventID { return EventID(newID("evt")) }
+
+// NewBootID returns a fresh identifier of one run of an agent.
+func NewBootID() BootID { return BootID(newID("boo")) }
 
 // ValidID reports whether s has the form of an identifier with the given three-letter prefix. It says nothing about
 // whether the thing exists.
