@@ -115,3 +115,5 @@ func TestJournalGoesOnAfterClose(t *testing.T) {
 		t.Errorf("the ring is still there: %v", left)
 	}
 }
+
+func wireID(channel uint32) wire.StreamID { return wire.StreamID{Channel: channel} }
