@@ -41,8 +41,11 @@ func TestEncodeIsFixed(t *testing.T) {
 
 func TestEncodeNeedsTheEssentials(t *testing.T) {
 	for _, e := range []audit.Event{
-		{}, {ID: "evt_1", Action: "x", Outcome: audit.Allowed}, {ID: "evt_1", Time: time.Unix(1, 0), Outcome: audit.Allowed},
-		{ID: "evt_1", Time: time.Unix(1, 0), Action: "x"}, {Time: time.Unix(1, 0), Action: "x", Outcome: audit.Allowed},
+		{},
+		{ID: "evt_1", Action: "x", Outcome: audit.Allowed},
+		{ID: "evt_1", Time: time.Unix(1, 0), Outcome: audit.Allowed},
+		{ID: "evt_1", Time: time.Unix(1, 0), Action: "x"},
+		{Time: time.Unix(1, 0), Action: "x", Outcome: audit.Allowed},
 	} {
 		if b, err := e.Encode(); err == nil {
 			t.Errorf("encoded: %s", b)

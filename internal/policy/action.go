@@ -19,7 +19,6 @@ const (
 
 	Enrol           Action = "enrol"
 	InstanceConnect Action = "instance:connect"
-	InstanceReport  Action = "instance:report"
 	InstanceList    Action = "instance:list"
 	InstanceShow    Action = "instance:show"
 	InstanceChange  Action = "instance:change"
@@ -50,13 +49,8 @@ const (
 
 // What the server does by itself, and what the box's owner does at the machine.
 const (
-	OrgCreate      Action = "org:create"
-	InviteCreate   Action = "invite:create"
-	SessionExpire  Action = "session:expire"
-	SessionRecover Action = "session:recover"
-	TokenExpire    Action = "token:expire"
-	LoginExpire    Action = "login:expire"
-	NodeExpire     Action = "node:expire"
+	OrgCreate    Action = "org:create"
+	InviteCreate Action = "invite:create"
 )
 
 // What happened, without anybody asking for it at that moment. Audit events only: no rule allows or denies them.
@@ -64,11 +58,8 @@ const (
 	SessionStarted       Action = "session:started"
 	SessionJoined        Action = "session:joined"
 	SessionDetached      Action = "session:detached"
-	SessionMoved         Action = "session:moved"
-	SessionRejected      Action = "session:rejected"
 	SessionEnded         Action = "session:ended"
 	RecordingClosed      Action = "recording:closed"
-	InstanceConnected    Action = "instance:connected"
 	InstanceDisconnected Action = "instance:disconnected"
 	Authenticate         Action = "authenticate" // a credential that was not accepted; refusals only
 )
@@ -128,5 +119,23 @@ func Actions() []Info {
 		{AuditList, "list audit events", evidence, false},
 		{AuditVerify, "have the server check its audit log", evidence, false},
 		{AuditExport, "export the audit log", evidence, false},
+	}
+}
+
+// Events lists the other actions, which nobody holds by a role: what agents, the server and the box's owner do (they
+// are judged by a fixed table), and what happens without being asked for. They appear in the audit log only.
+func Events() []Info {
+	return []Info{
+		{Action: Enrol, Summary: "a machine became an instance by an enrolment token"},
+		{Action: InstanceConnect, Summary: "an agent proved its key and opened its control link"},
+		{Action: OrgCreate, Summary: "the first start made an organisation"},
+		{Action: InviteCreate, Summary: "a link was made with which an admin sets a password"},
+		{Action: SessionStarted, Summary: "both sides of a session have been there"},
+		{Action: SessionJoined, Summary: "a side joined the session"},
+		{Action: SessionDetached, Summary: "the owner of a session went away; it runs on"},
+		{Action: SessionEnded, Summary: "a session ended, once, with its reason"},
+		{Action: RecordingClosed, Summary: "a recording was closed; its digest is in the event"},
+		{Action: InstanceDisconnected, Summary: "an instance went offline"},
+		{Action: Authenticate, Summary: "a credential was not accepted; refusals only, those of one address within 10 s in one event"},
 	}
 }

@@ -16,7 +16,7 @@ func fixed(who sess.Principal, act Action, on Resource) Decision {
 		return allow(agentMay(who, act, on), "agent")
 	case sess.CredentialSystem:
 		switch act {
-		case OrgCreate, InviteCreate, SessionExpire, SessionRecover, TokenExpire, LoginExpire, NodeExpire:
+		case OrgCreate, InviteCreate:
 			return allow(true, "system")
 		default:
 			return Decision{}
@@ -38,7 +38,7 @@ func agentMay(who sess.Principal, act Action, on Resource) bool {
 		return false
 	}
 	switch act {
-	case Enrol, InstanceConnect, InstanceReport:
+	case Enrol, InstanceConnect:
 		return on.Type == TypeInstance && on.ID == string(who.Instance)
 	case SessionRedeem: // its side of a session that runs on it
 		return on.Type == TypeSession && on.Instance == who.Instance

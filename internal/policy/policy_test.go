@@ -82,10 +82,18 @@ func TestScope(t *testing.T) {
 	}{
 		{"admin", []sess.Grant{{Role: sess.RoleAdmin}}, policy.SessionShow, policy.TypeSession, policy.Scope{Org: true}},
 		{"operator's own sessions", []sess.Grant{{Role: sess.RoleOperator}}, policy.SessionShow, policy.TypeSession, policy.Scope{Own: true}},
-		{"operator of a project", []sess.Grant{{Role: sess.RoleOperator, Project: "prj_1"}}, policy.InstanceShow, policy.TypeInstance,
-			policy.Scope{Projects: []sess.ProjectID{"prj_1"}}},
-		{"operator here, auditor there", []sess.Grant{{Role: sess.RoleOperator}, {Role: sess.RoleAuditor, Project: "prj_2"}}, policy.SessionShow, policy.TypeSession,
-			policy.Scope{Projects: []sess.ProjectID{"prj_2"}, Own: true}},
+		{
+			"operator of a project",
+			[]sess.Grant{{Role: sess.RoleOperator, Project: "prj_1"}},
+			policy.InstanceShow, policy.TypeInstance,
+			policy.Scope{Projects: []sess.ProjectID{"prj_1"}},
+		},
+		{
+			"operator here, auditor there",
+			[]sess.Grant{{Role: sess.RoleOperator}, {Role: sess.RoleAuditor, Project: "prj_2"}},
+			policy.SessionShow, policy.TypeSession,
+			policy.Scope{Projects: []sess.ProjectID{"prj_2"}, Own: true},
+		},
 		{"nothing", nil, policy.SessionShow, policy.TypeSession, policy.Scope{}},
 		{"own keys without a role", nil, policy.KeyList, policy.TypeKey, policy.Scope{Own: true}},
 	} {
@@ -114,8 +122,8 @@ func TestFixedTable(t *testing.T) {
 		{agent, policy.SessionRedeem, policy.Resource{Org: org, Type: policy.TypeSession, ID: "ses_1", Instance: "ins_1"}, true},
 		{agent, policy.SessionRedeem, policy.Resource{Org: org, Type: policy.TypeSession, ID: "ses_1", Instance: "ins_2"}, false},
 		{sess.Principal{Org: org, Credential: sess.CredentialAgent}, policy.InstanceConnect, policy.Resource{Org: org, Type: policy.TypeInstance}, false},
-		{sess.System(org), policy.SessionExpire, policy.Org(org), true},
-		{sess.System(org), policy.SessionExpire, policy.Org(other), false},
+		{sess.System(org), policy.InviteCreate, policy.Org(org), true},
+		{sess.System(org), policy.InviteCreate, policy.Org(other), false},
 		{sess.System(org), policy.SessionStart, own, false},
 		{sess.Principal{Org: org, Credential: sess.CredentialAdmin}, policy.AuditVerify, policy.Org(org), true},
 		{sess.Principal{Org: org, Credential: sess.CredentialAdmin}, policy.RecordingReplay, policy.Org(org), false},
@@ -172,7 +180,7 @@ func TestAgainstOracle(t *testing.T) {
 	for _, a := range policy.Actions() {
 		acts = append(acts, a.Action)
 	}
-	acts = append(acts, policy.Enrol, policy.InstanceConnect, policy.SessionExpire, policy.SessionStarted, "made:up", "")
+	acts = append(acts, policy.Enrol, policy.InstanceConnect, policy.InviteCreate, policy.SessionStarted, "made:up", "")
 	types := []policy.Type{
 		policy.TypeOrg, policy.TypeProject, policy.TypeInstance, policy.TypeSession, policy.TypeRecording,
 		policy.TypeKey, policy.TypeToken, policy.TypeLogin, policy.TypeUser, policy.TypeLog, "",
