@@ -131,7 +131,7 @@ func Events() []Info {
 		{Action: OrgCreate, Summary: "the first start made an organisation"},
 		{Action: InviteCreate, Summary: "a link was made with which an admin sets a password"},
 		{Action: SessionStarted, Summary: "both sides of a session have been there"},
-		{Action: SessionJoined, Summary: "a side joined the session"},
+		{Action: SessionJoined, Summary: "the owner of a detached session is back"},
 		{Action: SessionDetached, Summary: "the owner of a session went away; it runs on"},
 		{Action: SessionEnded, Summary: "a session ended, once, with its reason"},
 		{Action: RecordingClosed, Summary: "a recording was closed; its digest is in the event"},
