@@ -73,6 +73,9 @@ func (s *Sender) Write(p []byte) (int, error) {
 // readChunk is how much ReadFrom asks its reader for at once: four frames.
 const readChunk = 128 << 10
 
+// bulkRead is the size from which on a read is not a keystroke's echo.
+const bulkRead = 2 << 10
+
 // ReadFrom sends everything r gives until EOF, reading straight into the stream's buffer. Like io.Copy it does not close
 // the stream, and EOF is no error.
 func (s *Sender) ReadFrom(r io.Reader) (int64, error) {
@@ -93,8 +96,10 @@ func (s *Sender) ReadFrom(r io.Reader) (int64, error) {
 			s.ring.commit(n)
 		}
 		s.e.mu.Unlock()
-		if n > 0 {
-			total += int64(n)
+		total += int64(n)
+		if n >= bulkRead {
+			s.e.kick() // while the writer goroutine sends, more is read: frames fill up by themselves
+		} else if n > 0 {
 			s.e.flush()
 		}
 		if errors.Is(err, io.EOF) {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strconv"
 	"sync"
 	"testing"
@@ -26,10 +27,11 @@ import (
 // world is a relay with a broker of a few lines behind a network that can be cut. Everything else is real: WebSockets
 // over TCP, endpoints, journal.
 type world struct {
-	t   *testing.T
+	t   testing.TB
 	dir *recording.Dir
 	srv *httptest.Server
 	net *cutter
+	tls *httptest.Server // for benchmarks: the same over TLS, and no proxy in between
 
 	mu     sync.Mutex // protects the following
 	relay  *relay.Relay
@@ -48,9 +50,9 @@ type world struct {
 
 var org = sess.NewOrgID()
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
-	dir, err := recording.OpenDir(t.TempDir(), recording.Options{})
+	dir, err := recording.OpenDir(t.TempDir(), recording.Options{SyncEvery: syncEvery})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,12 +164,17 @@ func (w *world) Recorded(_ context.Context, _ sess.OrgID, _ sess.SessionID, s se
 // drive keeps an endpoint connected until it is finished or ended.
 func (w *world) drive(ctx context.Context, e *link.Endpoint, side sess.Side, gens *generations) error {
 	u, _ := url.Parse("http://" + w.net.addr())
-	d := &link.Dialer{Server: link.Server{URL: u}, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }}
+	server := link.Server{URL: u}
+	if w.tls != nil {
+		u, _ = url.Parse(w.tls.URL)
+		server = link.Server{URL: u, Pin: link.Pin(w.tls.Certificate())}
+	}
+	d := &link.Dialer{Server: server, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }}
 	defer d.CloseIdle()
 	takeover := ""
 	for {
 		dctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-		c, err := d.Dial(dctx, fmt.Sprintf("http://%s/v1/stream?side=%s&gen=%d%s", w.net.addr(), side, gens.next(side), takeover), wire.Subprotocol, nil)
+		c, err := d.Dial(dctx, fmt.Sprintf("%s/v1/stream?side=%s&gen=%d%s", u, side, gens.next(side), takeover), wire.Subprotocol, nil)
 		cancel()
 		if err == nil {
 			err = e.Run(ctx, c)
@@ -234,7 +241,7 @@ func (p *pattern) Write(b []byte) (int, error) {
 
 // cutter is a TCP proxy whose connections can be cut or made half-open.
 type cutter struct {
-	t      *testing.T
+	t      testing.TB
 	l      net.Listener
 	to     string
 	mu     sync.Mutex
@@ -248,7 +255,7 @@ type pipe struct {
 	frozen [2]chan struct{}
 }
 
-func newCutter(t *testing.T, to string) *cutter {
+func newCutter(t testing.TB, to string) *cutter {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -358,3 +365,4 @@ func (c *cutter) close() {
 	c.mu.Unlock()
 	c.wg.Wait()
 }
+var syncEvery, _ = time.ParseDuration(os.Getenv("SESS_SYNC"))
