@@ -213,6 +213,9 @@ func (a *app) attach(ctx context.Context, id string, esc byte) error {
 		return err
 	}
 	if s.Params.TTY {
+		if err := client.NeedTerminal(a.in); err != nil { // nothing has happened yet: a session changes hands when it is joined
+			return err
+		}
 		return a.driveTerminal(ctx, s, esc)
 	}
 	return a.driveExec(ctx, s, execHow{noStdin: true})

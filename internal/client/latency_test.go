@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/sessctl/sess/internal/client"
-	"github.com/sessctl/sess/internal/link"
 	"github.com/sessctl/sess/internal/sess"
 )
 
@@ -79,17 +78,37 @@ func carry(dst, src net.Conn, delay, first time.Duration) {
 	}
 }
 
-// A start takes TCP, TLS, the call, the upgrade and the first bytes: five round trips on one connection.
+// A start takes TCP, TLS, the call, the upgrade and the first bytes: five round trips on one connection. A busy machine
+// only adds to that, so the best of a few counts.
 func TestStartTakesFiveRoundTrips(t *testing.T) {
 	w := newWorld(t)
-	const rtt = 200 * time.Millisecond
-	addr, conns := farAway(t, w.srv.Listener.Addr().String(), rtt)
+	best := 100.0
+	for range 4 {
+		trips, conns := firstOutput(t, w, 200*time.Millisecond)
+		if conns != 1 {
+			t.Fatalf("it took %d connections", conns)
+		}
+		if best = min(best, trips); best < 6 {
+			break
+		}
+	}
+	t.Logf("first output after %.2f round trips", best)
+	if best >= 6 {
+		t.Errorf("first output after %.2f round trips", best)
+	}
+}
+
+// firstOutput starts a command over a long line and says after how many round trips its first output was here, and how
+// many connections that took.
+func firstOutput(t *testing.T, w *world, rtt time.Duration) (trips float64, conns int) {
+	t.Helper()
+	addr, count := farAway(t, w.srv.Listener.Addr().String(), rtt)
 	server := w.server()
 	server.URL.Host = addr
 	w.mu.Lock()
 	w.far = addr
 	w.mu.Unlock()
-	c := client.Open(client.Profile{Server: link.Server{URL: server.URL, Pin: server.Pin}, Bearer: "x"})
+	c := client.Open(client.Profile{Server: server, Bearer: "x"})
 	defer c.Close()
 	began := time.Now()
 	s, err := c.Start(t.Context(), client.StartOptions{Instance: "web-1", Kind: sess.KindExec, Params: sess.Params{Argv: []string{"echo", "hi"}}})
@@ -106,9 +125,6 @@ func TestStartTakesFiveRoundTrips(t *testing.T) {
 	if _, err := s.Exec(t.Context(), client.ExecIO{Out: pw, Err: io.Discard, Lines: io.Discard}); err != nil {
 		t.Fatal(err)
 	}
-	trips := float64(<-seen) / float64(rtt)
-	t.Logf("first output after %.2f round trips, everything after %.2f", trips, float64(time.Since(began))/float64(rtt))
-	if trips >= 6 || conns() != 1 {
-		t.Errorf("first output after %.2f round trips on %d connections", trips, conns())
-	}
+	_ = pw.Close()
+	return float64(<-seen) / float64(rtt), count()
 }
