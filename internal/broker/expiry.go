@@ -129,7 +129,7 @@ func (s *Service) attend(ctx context.Context, x life, now time.Time) error {
 		return nil
 	}
 	gone := x.agentAt
-	if at, _ := s.links.since(x.instance); at.After(gone) {
+	if at := s.links.since(x.instance); at.After(gone) {
 		gone = at
 	}
 	if now.Sub(gone) < x.grace {

@@ -190,10 +190,10 @@ func (l *links) remove(n *agentLink, now time.Time) {
 }
 
 // since says when an instance was last here; the zero time: not since this server began, or it is here.
-func (l *links) since(i sess.InstanceID) (at time.Time, online bool) {
+func (l *links) since(i sess.InstanceID) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.lost[i], l.of[i] != nil
+	return l.lost[i]
 }
 
 // known reports whether an instance has been here since this server began.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/store"
@@ -144,14 +143,4 @@ func (s *Service) touch(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// fetchable reports whether the output and status of an ended session can still be fetched: from an agent that has it,
-// or that may yet come back with it.
-func (s *Service) fetchable(r store.Session, now time.Time) bool {
-	if !tail(r, now) {
-		return false
-	}
-	l := s.links.get(r.Instance)
-	return l == nil || l.holds(r.ID) || s.lives.agentHere(r.ID)
 }

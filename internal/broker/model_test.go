@@ -27,8 +27,8 @@ func TestAnyOrder(t *testing.T) {
 		for range rapid.IntRange(3, 14).Draw(rt, "steps") {
 			steps[rapid.IntRange(0, len(steps)-1).Draw(rt, "step")]()
 			m.check(rt)
-			if rt.Failed() || t.Failed() {
-				break
+			if t.Failed() {
+				rt.FailNow()
 			}
 		}
 		for len(w.relay.by) > 0 {

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -296,5 +295,3 @@ func (s *Service) fenced(r *store.Session, epoch uint64) error {
 	}
 	return nil
 }
-
-func isEnded(err error) bool { return errors.Is(err, sess.ErrEnded) }

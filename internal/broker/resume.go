@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/gate"
@@ -120,4 +121,14 @@ func (s *Service) ownerOf(ctx context.Context, r store.Session) (who sess.Princi
 		return err
 	})
 	return who, err
+}
+
+// fetchable reports whether the output and status of an ended session can still be fetched: from an agent that has it,
+// or that may yet come back with it.
+func (s *Service) fetchable(r store.Session, now time.Time) bool {
+	if !tail(r, now) {
+		return false
+	}
+	l := s.links.get(r.Instance)
+	return l == nil || l.holds(r.ID) || s.lives.agentHere(r.ID)
 }

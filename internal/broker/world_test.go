@@ -333,6 +333,9 @@ func (w *world) start(a *agent) session {
 		w.t.Fatalf("start: %v", err)
 	}
 	offer := a.want(wire.ControlOffer)
+	for offer.Session != ticket.Session { // of a session that was pending when the agent connected
+		offer = a.want(wire.ControlOffer)
+	}
 	return session{id: ticket.Session, key: k, client: ticket, agent: offer.Ticket}
 }
 
