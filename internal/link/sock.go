@@ -98,5 +98,5 @@ func (s *sock) flush() error {
 // So beats come every 7.5 to 15 s (NATs drop idle connections at 60 s), and a dead peer is known within 30 s.
 const (
 	tick      = 7500 * time.Millisecond
-	deadTicks = 4
+	deadTicks = 3
 )
