@@ -13,6 +13,8 @@ import (
 	"text/template"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sessctl/sess/internal/agent/process"
 	"github.com/sessctl/sess/internal/sess"
 )
@@ -22,6 +24,12 @@ const unitName = "sess-agent.service"
 
 // systemctlTimeout bounds one call of systemctl; stopping waits for sessions' last words.
 const systemctlTimeout = 60 * time.Second
+
+// Times of stopping an agent that no service runs.
+const (
+	stopTimeout = 10 * time.Second
+	stopStep    = 50 * time.Millisecond
+)
 
 // Service is the agent as a service of systemd: the machine's when root installs it, else the user's own.
 type Service struct {
@@ -140,16 +148,35 @@ func (s Service) Uninstall(ctx context.Context, purge bool) error {
 	} else {
 		s.say("no service is installed")
 	}
-	if !purge {
-		return nil
-	}
-	if s.State.running() {
-		return sess.New(sess.CodeConflict, "an agent still runs on "+string(s.State), "stop it first")
+	if err := s.stopRunning(ctx); err != nil || !purge {
+		return err
 	}
 	if err := s.State.remove(); err != nil {
 		return err
 	}
 	s.say("removed the identity in %s; sessctl instance remove makes the server forget it too", s.State)
+	return nil
+}
+
+// stopRunning stops an agent that was started by hand.
+func (s Service) stopRunning(ctx context.Context) error {
+	if !s.State.running() {
+		return nil
+	}
+	stuck := sess.New(sess.CodeConflict, "an agent still runs on "+string(s.State), "stop it first")
+	st, err := ReadStatus(s.State)
+	if err != nil || st.PID <= 1 {
+		return stuck
+	}
+	if err := unix.Kill(st.PID, unix.SIGTERM); err != nil {
+		return stuck
+	}
+	for deadline := time.Now().Add(stopTimeout); s.State.running(); pause(ctx, stopStep) {
+		if ctx.Err() != nil || time.Now().After(deadline) {
+			return stuck
+		}
+	}
+	s.say("stopped the agent with pid %d", st.PID)
 	return nil
 }
 

@@ -103,6 +103,35 @@ func TestInstallWithoutSystemd(t *testing.T) {
 	}
 }
 
+func TestUninstallStopsAnAgentStartedByHand(t *testing.T) {
+	bin := filepath.Join(t.TempDir(), "sess-agent")
+	build := exec.Command("go", "build", "-o", bin, "github.com/sessctl/sess/cmd/sess-agent")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	w := newWorld(t)
+	if _, err := agent.Enroll(t.Context(), w.enrolment()); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(bin, "run", "--state-dir", string(w.state))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.link()
+	s, _ := service(t, w)
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	if err := s.Uninstall(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if err := wait(t, done, "the agent's end"); err != nil {
+		t.Errorf("the agent ended with %v, want success", err)
+	}
+	if w.state.Enrolled() {
+		t.Error("still enrolled")
+	}
+}
+
 // TestUnitsAreValid has systemd itself look at them.
 func TestUnitsAreValid(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {

@@ -123,7 +123,7 @@ func (a *Agent) account(ctx context.Context, name string) (process.Account, erro
 	if acc.UID == 0 && cfg.DenyRoot {
 		return acc, sess.New(sess.CodeRejected, "the machine's owner does not allow sessions as root", "name another user")
 	}
-	return acc, nil
+	return acc, a.opts.Accounts.MayLogin(acc, time.Now())
 }
 
 // count keeps the number of sessions in the status file.

@@ -384,14 +384,13 @@ func TestEndedSessionIsForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the process is killed", func() bool { return !alive(pid) })
-	l.Close()
-	l = w.link()
-	defer l.Close()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if hello := w.hellos[len(w.hellos)-1]; len(hello.Sessions) != 0 {
-		t.Errorf("hello lists %v, want none", hello.Sessions)
-	}
+	eventually(t, "the hello lists no session", func() bool {
+		l.Close()
+		l = w.link()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.hellos[len(w.hellos)-1].Sessions) == 0
+	})
 }
 
 func TestStoppingTheAgentEndsItsSessions(t *testing.T) {

@@ -35,16 +35,17 @@ type Account struct {
 	Shell    string // absolute; never empty
 }
 
-// Files where accounts are kept; a field of Accounts, so that tests can bring their own.
+// Files where accounts are kept.
 const (
 	passwdFile = "/etc/passwd"
 	groupFile  = "/etc/group"
+	shadowFile = "/etc/shadow"
 )
 
 // Accounts looks users up: in passwd and group files, and, for those who are not there (LDAP, SSSD), through getent and
 // id. The zero value reads the machine's own.
 type Accounts struct {
-	Passwd, Group string // empty: /etc/passwd, /etc/group
+	Passwd, Group, Shadow string // empty: /etc/passwd, /etc/group, /etc/shadow
 }
 
 // Lookup gives the account of a name. A name nobody has is a *sess.Error of code not_found.

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -77,5 +79,23 @@ func TestCleanSignals(t *testing.T) {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("child has %q, want %q", out, want)
 		}
+	}
+}
+
+func TestExpiredAccount(t *testing.T) {
+	shadow := filepath.Join(t.TempDir(), "shadow")
+	if err := os.WriteFile(shadow, []byte("ann:*:1:0:99999:7::20000:\nbob:*:1:0:99999:7:::\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := process.Accounts{Shadow: shadow}
+	day := func(n int64) time.Time { return time.Unix(n*86400, 0) }
+	if err := a.MayLogin(process.Account{Name: "ann", UID: 0}, day(19999)); err != nil {
+		t.Errorf("the day before: %v", err)
+	}
+	if err := a.MayLogin(process.Account{Name: "ann", UID: 0}, day(20000)); !errors.Is(err, sess.ErrRejected) {
+		t.Errorf("the day itself: %v, want rejected", err)
+	}
+	if err := a.MayLogin(process.Account{Name: "bob", UID: 0}, day(90000)); err != nil {
+		t.Errorf("without an end: %v", err)
 	}
 }
