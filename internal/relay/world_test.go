@@ -365,4 +365,5 @@ func (c *cutter) close() {
 	c.mu.Unlock()
 	c.wg.Wait()
 }
+
 var syncEvery, _ = time.ParseDuration(os.Getenv("SESS_SYNC"))
