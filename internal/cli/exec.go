@@ -97,7 +97,7 @@ func (a *app) driveExec(ctx context.Context, s *client.Session, how execHow) err
 	if !how.json {
 		exit, err := s.Exec(ctx, x)
 		if err != nil {
-			return err
+			return a.tellEnd(err, exit)
 		}
 		return a.exitWith(s, exit)
 	}
@@ -105,8 +105,11 @@ func (a *app) driveExec(ctx context.Context, s *client.Session, how execHow) err
 	x.Out, x.Err = &out, &errs
 	began := a.now()
 	exit, err := s.Exec(ctx, x)
-	if err != nil {
+	if err != nil && exit.Status == 0 {
 		return err
+	}
+	if err != nil {
+		a.tell(err)
 	}
 	r := execResult{
 		Session: s.ID, Instance: s.Instance, Exit: exit, DurationMS: a.now().Sub(began).Milliseconds(),

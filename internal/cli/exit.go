@@ -50,11 +50,7 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	if errors.As(err, &status) {
 		return int(status)
 	}
-	message, hint := describe(err)
-	a.note("sessctl: %s", message)
-	if hint != "" {
-		a.note("hint: %s", hint)
-	}
+	a.tell(err)
 	code := ExitCode(err)
 	if cmd != nil && cmd.Annotations[sessionExit] != "" {
 		code = exitSession
@@ -76,6 +72,15 @@ func ExitCode(err error) int {
 		return exitNotFound
 	}
 	return exitFailure
+}
+
+// tell says what went wrong, and the next step.
+func (a *app) tell(err error) {
+	message, hint := describe(err)
+	a.note("sessctl: %s", message)
+	if hint != "" {
+		a.note("hint: %s", hint)
+	}
 }
 
 // describe puts err in words. What stopped us on this machine or on the way is said too: it is the caller's own.

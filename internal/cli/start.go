@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -149,7 +150,7 @@ func (a *app) driveTerminal(ctx context.Context, s *client.Session, esc byte) er
 	res, err := s.Terminal(ctx, client.TerminalIO{In: a.in, Out: a.out, Lines: a.err, Escape: esc, Signals: signals})
 	switch {
 	case err != nil:
-		return err
+		return a.tellEnd(err, res.Exit)
 	case res.Detached:
 		a.note("detached; sessctl attach %s", s.ID)
 		return nil
@@ -157,6 +158,16 @@ func (a *app) driveTerminal(ctx context.Context, s *client.Session, esc byte) er
 		a.note("session %s on %s ended", s.ID, cell(s.Instance))
 	}
 	return a.exitWith(s, res.Exit)
+}
+
+// tellEnd tells what ended a session that has a status all the same, and exits with that.
+func (a *app) tellEnd(err error, x sess.Exit) error {
+	var ended *client.EndedError
+	if !errors.As(err, &ended) || x.Status == 0 {
+		return err
+	}
+	a.tell(err)
+	return statusError(x.Status)
 }
 
 // exitWith makes the session's exit sessctl's own.

@@ -1,16 +1,18 @@
 package client
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"unicode"
 
+	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/wire"
 )
 
-// EndedError says that the session is over otherwise than by its process being done and all its output here. It unwraps
-// to a *sess.Error with the cause and the next step.
+// EndedError says that the session is over otherwise than by its process ending by itself. It unwraps to a *sess.Error
+// with the cause and the next step. End.Exit is set where there is a status all the same.
 type EndedError struct {
 	End wire.EndFrame
 	err *sess.Error
@@ -101,4 +103,22 @@ func printable(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// why says what ended a process that did not end by itself, as far as that is known: its own timeout, or somebody's order,
+// which the agent carries out by a signal. It is nil for any other end.
+func (s *Session) why(ctx context.Context, x sess.Exit) error {
+	if x.Reason != "" {
+		return s.ended(wire.EndFrame{Reason: x.Reason, Exit: &x})
+	}
+	if x.Signal == "" && x.Status <= 128 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	row, err := api.Call(ctx, s.client.API, api.GetSession, api.SessionRef{Session: string(s.ID)})
+	if err != nil || row.EndReason == "" || row.EndReason == sess.EndExit {
+		return nil // the status is the answer; more would have been nice
+	}
+	return s.ended(wire.EndFrame{Reason: row.EndReason, By: row.EndedBy, Message: row.EndMessage, Exit: &x})
 }

@@ -37,8 +37,8 @@ const (
 )
 
 // Exec drives a session without a terminal until its command has ended and all its output is written. The error says why
-// there is no status of the command; a *sess.Error or *EndedError is for people. When a signal ended the session the
-// status is 128 plus its number.
+// there is no status of the command, or, as an *EndedError beside a status, what ended it; a *sess.Error or *EndedError is
+// for people. When a signal to this process ended the session the status is 128 plus its number.
 func (s *Session) Exec(ctx context.Context, o ExecIO) (sess.Exit, error) {
 	lines := &lineUI{w: o.Lines, terminal: o.LinesTerminal}
 	d := &execDriver{s: s, o: o, lines: lines, failed: make(chan error, 3)}
@@ -49,7 +49,7 @@ func (s *Session) Exec(ctx context.Context, o ExecIO) (sess.Exit, error) {
 	defer func() { // everything that waits on the session returns
 		d.r.stop()
 		d.copies.Wait()
-		lines.release()
+		lines.close()
 	}()
 	d.copyOut(wire.ChannelMain, o.Out, true)
 	d.copyOut(wire.ChannelStderr, o.Err, false)
@@ -135,14 +135,14 @@ func (d *execDriver) wait(ctx context.Context) (sess.Exit, error) {
 	for {
 		select {
 		case <-d.s.endpoint.Finished():
-			return d.finished()
+			return d.finished(ctx)
 		case <-over: // what has come may still have to be written, and may be all
 			over, drained = nil, make(chan struct{})
 			go func(c chan struct{}) { d.copies.Wait(); close(c) }(drained)
 		case <-drained:
 			select {
 			case <-d.s.endpoint.Finished():
-				return d.finished()
+				return d.finished(ctx)
 			default:
 				return d.over()
 			}
@@ -210,14 +210,14 @@ func (d *execDriver) end(ctx context.Context) {
 }
 
 // finished gives the status once everything is here.
-func (d *execDriver) finished() (sess.Exit, error) {
+func (d *execDriver) finished(ctx context.Context) (sess.Exit, error) {
 	d.copies.Wait()
 	d.s.sayDone(d.r)
 	if d.ending {
 		return d.leaving, nil // it ended because we had it ended
 	}
 	x, _ := d.s.endpoint.Result()
-	return x.Exit, nil
+	return x.Exit, d.s.why(ctx, x.Exit)
 }
 
 // over gives the reason when no connection will be made any more and not everything is here.

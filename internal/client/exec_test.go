@@ -391,6 +391,9 @@ func TestExecAgentAway(t *testing.T) {
 		w.end(row, wireEnd(sess.EndAgentGone, "", ""))
 	}()
 	_, err := s.Exec(t.Context(), client.ExecIO{Out: pw, Err: io.Discard, Lines: &lines})
+	if strings.Contains(lines.String(), "connected again") {
+		t.Errorf("it says %q", lines.String())
+	}
 	if !errors.Is(err, sess.ErrOffline) || !strings.Contains(err.Error(), "not heard of") {
 		t.Errorf("err %v", err)
 	}

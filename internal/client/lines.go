@@ -46,6 +46,14 @@ func (u *lineUI) say(text string) {
 	fmt.Fprintf(u.w, "sessctl: %s\n", text)
 }
 
+// close takes a state away that did not come to a good end.
+func (u *lineUI) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.erase()
+	u.held = false
+}
+
 // hint says something that only helps a person.
 func (u *lineUI) hint(text string) {
 	if u.terminal {

@@ -31,7 +31,8 @@ type Result struct {
 }
 
 // Terminal drives a session on the user's terminal, until it ends or the user leaves it. The terminal is as it was before
-// when Terminal returns, a panic included. The error says why there is no status of the session's own.
+// when Terminal returns, a panic included. The error says why there is no status of the
+// session's own, or, as an *EndedError beside one, what ended it.
 func (s *Session) Terminal(ctx context.Context, o TerminalIO) (res Result, err error) {
 	t, err := openTerminal(o, s.redraw)
 	if err != nil {
@@ -143,13 +144,13 @@ func (d *terminalDriver) wait(ctx context.Context) (Result, error) {
 	for {
 		select {
 		case <-d.s.endpoint.Finished():
-			return d.finished()
+			return d.finished(ctx)
 		case <-over:
 			over = nil
 			<-d.sawOut // what came is shown; a terminal that is gone fails its writes
 			select {
 			case <-d.s.endpoint.Finished():
-				return d.finished()
+				return d.finished(ctx)
 			default:
 				return Result{}, d.r.err
 			}
@@ -199,14 +200,14 @@ func (d *terminalDriver) leave(ctx context.Context, as sess.Exit) Result {
 	}
 }
 
-func (d *terminalDriver) finished() (Result, error) {
+func (d *terminalDriver) finished(ctx context.Context) (Result, error) {
 	<-d.sawOut
 	d.s.sayDone(d.r)
 	x, ok := d.s.endpoint.Result()
 	if !ok {
 		return Result{}, errors.New("the session ended without a status")
 	}
-	return Result{Exit: x.Exit}, nil
+	return Result{Exit: x.Exit}, d.s.why(ctx, x.Exit)
 }
 
 // redraw makes programs draw their screen again, by the only means that all of them know: another size, and back.

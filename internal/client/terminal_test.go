@@ -134,7 +134,7 @@ func TestTerminalShell(t *testing.T) {
 	u.see("yes")
 	u.typ("printf 'gr\\303\\274\\303\\237e\\n'\r")
 	u.see("grüße")
-	u.typ("sh -c 'echo rea''dy; sleep 1000'\r")
+	u.typ("sh -c 'trap \"exit 1\" INT; echo rea''dy; while :; do sleep 0.1; done'\r")
 	u.see("ready")
 	u.typ("\x03")
 	u.typ("echo ba''ck\r")
@@ -246,6 +246,25 @@ func TestTerminalEndedByAnother(t *testing.T) {
 	var ended *client.EndedError
 	if !errors.As(u.err, &ended) || ended.End.By != "ann@example.com" {
 		t.Errorf("err %v", u.err)
+	}
+}
+
+// An order to end reaches the client as a process that died of a signal: who gave it is told all the same.
+func TestTerminalEndedSoftly(t *testing.T) {
+	w := newWorld(t)
+	u := newUser(t).start(w, "sh", "-c", "echo up; sleep 1000")
+	u.see("up")
+	w.mu.Lock()
+	row := w.only2()
+	f := wireEnd(sess.EndEnded, "ann@example.com", "maintenance")
+	row.end = &f
+	kill := row.kill
+	w.mu.Unlock()
+	kill(syscall.SIGHUP)
+	u.leave()
+	var ended *client.EndedError
+	if !errors.As(u.err, &ended) || ended.End.By != "ann@example.com" || u.res.Exit.Status != 129 {
+		t.Errorf("%+v, err %v", u.res, u.err)
 	}
 }
 
