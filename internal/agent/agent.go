@@ -23,6 +23,7 @@ const (
 	hangupPatience = time.Second     // between SIGHUP and SIGKILL, for the last output
 	shutdownWait   = 3 * time.Second // sessions' last words when the agent ends
 	orphanExtra    = 60 * time.Second
+	wordsStep      = 50 * time.Millisecond
 	trimDelay      = 5 * time.Second // after the last session, until memory goes back to the system
 )
 
@@ -151,13 +152,12 @@ func (a *Agent) shutdown() {
 	}
 	began := time.Now()
 	for _, s := range all {
-		t := time.NewTimer(s.lastWords() - time.Since(began))
-		select {
-		case <-s.gone:
-		case <-t.C:
-			s.end(errors.New("the agent is stopping"))
+		for !s.waitGone(wordsStep) {
+			if time.Since(began) >= s.lastWords() { // less of it once the client has left
+				s.end(errors.New("the agent is stopping"))
+				break
+			}
 		}
-		t.Stop()
 	}
 	a.work.Wait()
 }

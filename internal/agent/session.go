@@ -106,6 +106,18 @@ func (s *session) hangup(why string) {
 	}()
 }
 
+// waitGone waits for the session's end, for at most d, and reports whether it came.
+func (s *session) waitGone(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-s.gone:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
 // lastWords is how long the agent, when it is stopping, waits for the session's end after a hangup.
 func (s *session) lastWords() time.Duration {
 	s.mu.Lock()
