@@ -25,10 +25,11 @@ const maxLate = 2 << 20
 
 // burst reads a pipe or terminal until it is empty or the buffer is full before it hands anything on.
 type burst struct {
-	f   *os.File
-	rc  syscall.RawConn
-	max int   // bytes handed on at once
-	err error // comes after the bytes before it
+	f     *os.File
+	rc    syscall.RawConn
+	max   int         // bytes handed on at once
+	err   error       // comes after the bytes before it
+	timer *time.Timer // of wait; nil until the first
 	// late counts the bytes read after cut's time was over.
 	late int
 }
@@ -66,13 +67,23 @@ func (b *burst) Read(p []byte) (int, error) {
 		return n, b.err
 	}
 	if n >= burstMin && n < min(len(p), burstFull) && b.err == nil {
-		time.Sleep(burstWait)
+		b.wait()
 		_ = b.rc.Control(func(fd uintptr) { n = b.drain(int(fd), p, n) }) //nolint:gosec // a descriptor
 	}
 	if n > 0 {
 		return n, nil
 	}
 	return 0, b.err
+}
+
+// wait waits for burstWait.
+func (b *burst) wait() {
+	if b.timer == nil {
+		b.timer = time.NewTimer(burstWait)
+	} else {
+		b.timer.Reset(burstWait)
+	}
+	<-b.timer.C
 }
 
 // drain reads into p[n:] until nothing is there, and gives the new n.

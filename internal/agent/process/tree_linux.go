@@ -97,7 +97,7 @@ func (t *tree) kill(p *Process) error {
 			}
 			return last
 		}
-		time.Sleep(pause) // the kernel takes a moment to take them down; new ones may have been born meanwhile
+		<-time.After(pause) // the kernel takes a moment to take them down; new ones may have been born meanwhile
 	}
 }
 
