@@ -101,7 +101,7 @@ func TestQuickstartAsSomebodyElse(t *testing.T) {
 	if err := os.Chown(state, 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=", "GOFLAGS=-mod=mod", "GOMODCACHE=" + strings.TrimSpace(string(cache)), "GOCACHE=" + filepath.Join(state, "cache")}
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=", "GOMODCACHE=" + strings.TrimSpace(string(cache)), "GOCACHE=" + filepath.Join(state, "cache")}
 	stdout, stderr, code := quickstart(t, &syscall.Credential{Uid: 65534, Gid: 65534}, env, "--state", state, "--", "id", "-u")
 	if stdout != "65534\n" || code != 0 {
 		t.Errorf("exit %d\nstdout %q\nstderr %s", code, stdout, stderr)

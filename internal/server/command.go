@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/wire"
 )
 
 // envPrefix begins the name of every environment variable that sets a flag: --data-dir is SESS_SERVER_DATA_DIR.
@@ -86,7 +88,9 @@ func Command(p Process) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{err, cmd.CommandPath()} })
 	root.AddCommand(serveCommand(p), adminCommand(p), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: usageArgs(cobra.NoArgs),
-		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), p.Version) },
+		Run: func(cmd *cobra.Command, _ []string) {
+			fmt.Fprintf(cmd.OutOrStdout(), "sess-server %s (protocol %d, %s/%s)\n", p.Version, wire.Version, runtime.GOOS, runtime.GOARCH)
+		},
 	})
 	return root
 }

@@ -42,7 +42,7 @@ func TestCommandLine(t *testing.T) {
 		code           int
 		stdout, stderr string
 	}{
-		{name: "version", args: []string{"version"}, stdout: "1.2.3\n"},
+		{name: "version", args: []string{"version"}, stdout: "sess-server 1.2.3 ("},
 		{name: "help", args: []string{"serve", "--help"}, stdout: "--data-dir"},
 		{name: "no command", stdout: "Usage:"},
 		{name: "unknown command", args: []string{"bogus"}, code: 2, stderr: "--help"},
