@@ -22,7 +22,7 @@ func TestDelay(t *testing.T) {
 				t.Errorf("attempt %d: jitter is not full", i+1)
 			}
 		}
-		time.Sleep(2*time.Minute + time.Second) // the bubble's clock
+		<-time.After(2*time.Minute + time.Second) // the bubble's clock
 		for _, r := range []float64{0, 0.5, 0.9999} {
 			if got := l.delay(r); got < 20*time.Second || got > 30*time.Second {
 				t.Errorf("after two minutes: %s", got)
