@@ -43,7 +43,7 @@ type usageError struct{ error }
 
 // run runs the command line and gives the exit code.
 func run(ctx context.Context, args []string, s streams) int {
-	root := rootCommand(&options{streams: s})
+	root := rootCommand(&options{streams: s}) //nolint:contextcheck // the command brings its own
 	root.SetArgs(args)
 	root.SetIn(s.in)
 	root.SetOut(s.out)

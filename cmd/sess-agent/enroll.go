@@ -70,7 +70,7 @@ func (o *options) token(flag, file string) (string, error) {
 	}
 	r := o.in
 	if file != "-" {
-		f, err := os.Open(file) //nolint:gosec // chosen by the user
+		f, err := os.Open(file)
 		if err != nil {
 			return "", sess.Wrap(err, sess.CodeInvalid, "can't read the token file", "")
 		}

@@ -239,7 +239,7 @@ func (s *session) control(ctx context.Context, p *process.Process) {
 		if err != nil {
 			return
 		}
-		switch kind {
+		switch kind { //nolint:exhaustive // the others are the endpoint's
 		case wire.CtlSignal:
 			var m wire.Signal
 			if err = json.Unmarshal(body, &m); err == nil {

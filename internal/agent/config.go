@@ -229,7 +229,7 @@ func LoadConfig(file string, env func(string) (string, bool), flags map[string]s
 
 func readConfig(c *Config, file string) error {
 	name := orElse(file, DefaultConfigFile)
-	f, err := os.Open(name) //nolint:gosec // chosen by the owner
+	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) && file == "" {
 		return nil
 	}
@@ -238,7 +238,7 @@ func readConfig(c *Config, file string) error {
 	}
 	defer f.Close()
 	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil { //nolint:gosec // a descriptor
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return fmt.Errorf("stat %s: %w", name, err)
 	}
 	if st.Mode&0o022 != 0 || st.Uid != 0 && int(st.Uid) != os.Getuid() {

@@ -71,7 +71,7 @@ func TestFlagsOverEnvironmentOverFile(t *testing.T) {
 	if d := cmp.Diff(agent.Config{DefaultUser: "env", MaxSessions: 3, DenyRoot: true}, got); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
 	}
-	if err := os.Chmod(file, 0o622); err != nil { //nolint:gosec // the mistake under test
+	if err := os.Chmod(file, 0o622); err != nil {
 		t.Fatal(err)
 	}
 	none := func(string) (string, bool) { return "", false }

@@ -19,7 +19,7 @@ func (d StateDir) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, sess.Wrap(err, sess.CodeDenied, "can't use the state directory "+string(d), "run as its owner, or name another with --state-dir")
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // a descriptor
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, sess.New(sess.CodeConflict, "an agent runs on "+string(d)+" already", "see sess-agent status; stop it first, or name another --state-dir")
@@ -36,6 +36,6 @@ func (d StateDir) running() bool {
 		return false
 	}
 	defer f.Close()
-	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) //nolint:gosec // a descriptor
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	return errors.Is(err, unix.EWOULDBLOCK)
 }

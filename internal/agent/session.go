@@ -177,7 +177,7 @@ func (s *session) idle() (silent, lingers time.Duration) {
 	if s.parted.After(heard) {
 		heard = s.parted
 	}
-	if !s.exitedAt.IsZero() && !(s.joined && s.peer) {
+	if !s.exitedAt.IsZero() && (!s.joined || !s.peer) {
 		lingers = time.Since(s.exitedAt)
 	}
 	return time.Since(heard), lingers

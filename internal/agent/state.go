@@ -171,7 +171,7 @@ func (d StateDir) remove() error {
 }
 
 func readLimited(name string) ([]byte, error) {
-	f, err := os.Open(name) //nolint:gosec // chosen by the owner
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}

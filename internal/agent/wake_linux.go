@@ -40,5 +40,5 @@ func routeSocket() *os.File {
 		_ = unix.Close(fd)
 		return nil
 	}
-	return os.NewFile(uintptr(fd), "netlink") //nolint:gosec // a descriptor
+	return os.NewFile(uintptr(fd), "netlink")
 }

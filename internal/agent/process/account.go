@@ -71,7 +71,7 @@ func (a Accounts) Self(ctx context.Context) (Account, error) {
 		acc, err = getent(ctx, uid)
 	}
 	if errors.Is(err, errNoEntry) {
-		acc, err = bare()
+		acc, err = bare(), nil
 	}
 	if err != nil {
 		return Account{}, err
@@ -105,7 +105,7 @@ func (a Accounts) byField(field int, value string) (Account, error) {
 	g, err := os.Open(orElse(a.Group, groupFile))
 	if err != nil {
 		acc.Groups = []uint32{acc.GID}
-		return acc, nil //nolint:nilerr // without the file there are no further groups
+		return acc, nil
 	}
 	defer g.Close()
 	acc.Groups = findGroups(g, acc)
@@ -221,7 +221,7 @@ func ask(ctx context.Context, name string, args ...string) ([]byte, error) {
 }
 
 // bare makes up an account for a process whose uid has no entry, as in some containers.
-func bare() (Account, error) {
+func bare() Account {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		home = "/"
@@ -230,7 +230,7 @@ func bare() (Account, error) {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		name = u.Username
 	}
-	return Account{Name: name, UID: uint32(os.Getuid()), Home: home, Shell: "/bin/sh"}, nil //nolint:gosec // an id
+	return Account{Name: name, UID: uint32(os.Getuid()), Home: home, Shell: "/bin/sh"} //nolint:gosec // an id
 }
 
 func orElse(s, def string) string {

@@ -51,11 +51,11 @@ func (b *burst) Read(p []byte) (int, error) {
 	p = p[:min(len(p), b.max)]
 	n := 0
 	err := b.rc.Read(func(fd uintptr) bool {
-		n = b.drain(int(fd), p, 0) //nolint:gosec // a descriptor
+		n = b.drain(int(fd), p, 0)
 		return n > 0 || b.err != nil
 	})
 	if errors.Is(err, os.ErrDeadlineExceeded) { // Cut: what is there still counts
-		err = b.rc.Control(func(fd uintptr) { n = b.drain(int(fd), p, 0) }) //nolint:gosec // a descriptor
+		err = b.rc.Control(func(fd uintptr) { n = b.drain(int(fd), p, 0) })
 		if b.late += n; err == nil && b.err == nil && (n == 0 || b.late > maxLate) {
 			b.err = io.EOF
 		}
@@ -68,7 +68,7 @@ func (b *burst) Read(p []byte) (int, error) {
 	}
 	if n >= burstMin && n < min(len(p), burstFull) && b.err == nil {
 		b.wait()
-		_ = b.rc.Control(func(fd uintptr) { n = b.drain(int(fd), p, n) }) //nolint:gosec // a descriptor
+		_ = b.rc.Control(func(fd uintptr) { n = b.drain(int(fd), p, n) })
 	}
 	if n > 0 {
 		return n, nil
@@ -93,10 +93,10 @@ func (b *burst) drain(fd int, p []byte, n int) int {
 		switch {
 		case m > 0:
 			n += m
-		case err == unix.EINTR: //nolint:errorlint // an errno as it is
-		case err == unix.EAGAIN: //nolint:errorlint // an errno as it is
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
 			return n
-		case err == nil || err == unix.EIO: //nolint:errorlint // a terminal's end of file
+		case err == nil || err == unix.EIO:
 			b.err = io.EOF
 			return n
 		default:

@@ -76,7 +76,7 @@ func cgroupDir(mountinfo, self string) string {
 }
 
 func cgroupPids(dir string) ([]int, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs")) //nolint:gosec // our own cgroup
+	b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 	if err != nil {
 		return nil, fmt.Errorf("list processes of cgroup: %w", err)
 	}
@@ -115,7 +115,7 @@ func waitEmpty(dir string, deadline time.Time) error {
 	if err != nil {
 		return fmt.Errorf("watch cgroup: %w", err)
 	}
-	defer unix.Close(f) //nolint:errcheck // only read from
+	defer unix.Close(f)
 	buf := make([]byte, 256)
 	for {
 		n, err := unix.Pread(f, buf, 0)

@@ -59,10 +59,10 @@ func TestUnknownUsers(t *testing.T) {
 func TestCleanSignals(t *testing.T) {
 	if os.Getenv("SESS_TEST_CLEAN") != "" {
 		if err := process.CleanSignals(context.Background()); err != nil {
-			fmt.Println(err)
+			_, _ = fmt.Fprintln(os.Stdout, err)
 		}
 		out, _ := exec.Command("grep", "-E", "Sig(Ign|Blk)", "/proc/self/status").Output()
-		fmt.Print(string(out))
+		_, _ = os.Stdout.Write(out)
 		os.Exit(0)
 	}
 	if exec.Command("env", "--ignore-signal=INT", "--block-signal=TERM", "true").Run() != nil {

@@ -148,7 +148,7 @@ func TestStartErrors(t *testing.T) {
 	dir := t.TempDir()
 	notExec := filepath.Join(dir, "plain")
 	noInterp := filepath.Join(dir, "script")
-	if err := errors.Join(os.WriteFile(notExec, []byte("x"), 0o600), os.WriteFile(noInterp, []byte("#!/no/such\n"), 0o700)); err != nil { //nolint:gosec // must be executable
+	if err := errors.Join(os.WriteFile(notExec, []byte("x"), 0o600), os.WriteFile(noInterp, []byte("#!/no/such\n"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	big := strings.Repeat("x", 1<<20)

@@ -61,7 +61,7 @@ func pollable(f *os.File) (*os.File, error) {
 	}
 	name := f.Name()
 	_ = f.Close()
-	return os.NewFile(uintptr(fd), name), nil //nolint:gosec // a descriptor
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 // Own gives the slave to a user and to the group of terminals, as login does; screen, tmux, gpg and sudo look at it.
@@ -137,6 +137,6 @@ func control(file *os.File, f func(fd int) error) error {
 		return err
 	}
 	var inner error
-	err = rc.Control(func(fd uintptr) { inner = f(int(fd)) }) //nolint:gosec // a descriptor
+	err = rc.Control(func(fd uintptr) { inner = f(int(fd)) })
 	return errors.Join(err, inner)
 }
