@@ -22,7 +22,7 @@ const (
 type listener struct {
 	net.Listener
 	tls     *tls.Config           // nil: no TLS
-	exempt  func(netip.Addr) bool // addresses not limited one by one: trusted proxies
+	exempt  func(netip.Addr) bool // addresses not limited one by one: trusted proxies, this machine
 	slots   *strangers
 	timeout time.Duration
 

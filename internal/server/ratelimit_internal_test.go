@@ -28,6 +28,12 @@ func TestRateLimiter(t *testing.T) {
 	if _, ok := r.allow(a, now.Add(wait)); ok {
 		t.Error("got two for the time of one")
 	}
+	r.free = netip.Addr.IsLoopback
+	for range 10 {
+		if _, ok := r.allow(netip.MustParseAddr("127.0.0.1"), now); !ok {
+			t.Fatal("this machine itself was refused")
+		}
+	}
 	x, y := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")
 	for range 3 {
 		r.allow(x, now)

@@ -86,6 +86,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		publicRate: newRateLimiter(publicBurst, publicPerSecond), passwordRate: newRateLimiter(passwordBurst, passwordPerSecond),
 		strangers: newStrangers(maxStrangers, maxStrangersPerAddr),
 	}
+	s.publicRate.free = netip.Addr.IsLoopback // passwords are limited for everybody
 	for _, step := range []func(context.Context) error{s.openFiles, s.openPort, s.openRooms, s.firstStart} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -162,7 +163,7 @@ func (s *Server) openPort(ctx context.Context) (err error) {
 		}
 	}
 	s.info = api.ServerInfo{Name: s.public.Hostname(), Version: s.cfg.Version, Protocol: wire.Version}
-	exempt := func(a netip.Addr) bool { return trusts(s.cfg.TrustedProxies, a) }
+	exempt := func(a netip.Addr) bool { return a.IsLoopback() || trusts(s.cfg.TrustedProxies, a) }
 	s.listener = newListener(s.tcp, tlsConfig, s.strangers, exempt, handshakeTimeout)
 	s.onClose(s.listener.Close)
 	return nil
