@@ -18,7 +18,10 @@ func (s *session) credit(p *party, payload []byte) error {
 	}
 	o := s.other(p)
 	for _, c := range cs {
-		f := s.flow(opposite(p.side), c.StreamID)
+		f := s.known(opposite(p.side), c.StreamID)
+		if f == nil {
+			continue // of a stream that nobody sends: nothing is kept for it
+		}
 		j, _ := s.journal.End(f.sender, f.id)
 		if c.Consumed > j {
 			return mistake("credit for channel %d up to %d, sent is %d", c.Channel, c.Consumed, j)

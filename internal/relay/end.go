@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/sessctl/sess/internal/recording"
@@ -137,6 +138,11 @@ func (s *session) cut(f wire.EndFrame) {
 	if err != nil {
 		return
 	}
+	for i := range s.conns { // without mu, which a write to a side that takes nothing may hold
+		if p := s.conns[i].Load(); p != nil {
+			time.AfterFunc(lastWords, p.conn.Close)
+		}
+	}
 	s.mu.Lock()
 	again := s.end != nil
 	s.end = &f
@@ -150,14 +156,18 @@ func (s *session) cut(f wire.EndFrame) {
 		_ = s.journal.Mark("end", f)
 	}
 	s.mu.Unlock()
+	var wg sync.WaitGroup // a side that takes nothing must not keep the other waiting
 	for _, p := range told {
 		time.AfterFunc(lastWords, p.conn.Close)
-		_ = p.conn.Write(wire.Header{Type: wire.End}, b)
-		s.mu.Lock()
-		p.went = false // what still comes is dropped
-		p.release()
-		s.mu.Unlock()
+		wg.Go(func() {
+			_ = p.conn.Write(wire.Header{Type: wire.End}, b)
+			s.mu.Lock()
+			p.went = false // what still comes is dropped
+			p.release()
+			s.mu.Unlock()
+		})
 	}
+	wg.Wait()
 }
 
 // close brings the journal to disk, for good when the session is over. Nobody else uses the session any more.
@@ -202,7 +212,12 @@ func (s *session) over() bool {
 func (s *session) presence(side sess.Side, here bool) func(context.Context) error {
 	epoch := s.epoch
 	return func(ctx context.Context) error {
-		return s.relay.broker.Present(ctx, s.org, s.id, epoch, side, here)
+		err := s.relay.broker.Present(ctx, s.org, s.id, epoch, side, here)
+		if here && errors.Is(err, sess.ErrEnded) { // it ended between the ticket and the join
+			s.cut(wire.EndFrame{Reason: sess.EndEnded, Message: sess.Public(err).Message})
+			return nil
+		}
+		return err
 	}
 }
 

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -139,7 +140,10 @@ func (s *session) record(p *party, h wire.Header, payload []byte) (*link.Conn, e
 	if h.Participant != 0 {
 		return nil, mistake("input for participant %d", h.Participant)
 	}
-	f := s.flow(p.side, wire.StreamID{Channel: h.Channel})
+	f := s.known(p.side, wire.StreamID{Channel: h.Channel})
+	if f == nil {
+		return nil, mistake("channel %d, which is not in its hello", h.Channel)
+	}
 	end := wire.Span(h, payload)
 	if h.FIN() {
 		end-- // the FIN is exempt from the limit
@@ -150,6 +154,12 @@ func (s *session) record(p *party, h wire.Header, payload []byte) (*link.Conn, e
 	err := s.journal.Append(p.side, h, payload)
 	if errors.Is(err, recording.ErrGap) {
 		return nil, mistake("channel %d: %v", h.Channel, err)
+	}
+	if errors.Is(err, recording.ErrDiffers) {
+		epoch, side := s.epoch, p.side
+		s.call(func(ctx context.Context) error {
+			return s.relay.broker.Failed(ctx, s.org, s.id, epoch, sess.EndTampered, fmt.Sprintf("the %s sent channel %d again with other bytes", side, h.Channel))
+		})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("record: %w", err)

@@ -97,7 +97,7 @@ func (r *Relay) Join(j Join, c *link.Conn) {
 	}
 	defer r.leave(s)
 	p := &party{side: j.Side, conn: c, gen: j.Gen, ready: make(chan struct{})}
-	if !s.replace(p) || r.closing() || !s.join(p, j) {
+	if !s.replace(p, j.Takeover) || r.closing() || !s.join(p, j) {
 		s.conns[sideIndex(p.side)].CompareAndSwap(p, nil)
 		c.Close()
 		return
@@ -181,45 +181,27 @@ func (r *Relay) leave(s *session) {
 }
 
 // Cut ends a session here: both sides are told and their connections closed, and the recording is completed. It returns
-// at once. A session that has no connection here only has its recording completed.
+// at once. A session that has no connection here only has its recording completed. It is entered as a join is, so that of
+// a join and a Cut at the same moment neither is lost: whoever joins later finds that the session is over.
 func (r *Relay) Cut(org sess.OrgID, id sess.SessionID, f wire.EndFrame) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return
 	}
-	s := r.sessions[id]
-	if s != nil && s.users > 0 {
-		s.users++
-	} else {
-		s = nil
-	}
 	r.joins.Add(1)
 	go func() {
-		if s == nil {
-			defer r.joins.Done()
-			r.complete(org, id, f)
+		defer r.joins.Done()
+		s, err := r.enter(Join{Org: org, Session: id})
+		if err != nil {
+			if !errors.Is(err, recording.ErrFinal) && !errors.Is(err, errClosed) {
+				r.log.Warn("complete recording", "session", id, "err", err)
+			}
 			return
 		}
 		defer r.leave(s)
-		<-s.opened
-		if s.openErr == nil {
-			s.cut(f)
-		}
+		s.cut(f)
 	}()
-}
-
-// complete closes the recording of a session that nobody is connected to.
-func (r *Relay) complete(org sess.OrgID, id sess.SessionID, f wire.EndFrame) {
-	j, err := r.dir.Open(org, id, recording.Meta{})
-	if err != nil {
-		if !errors.Is(err, recording.ErrFinal) {
-			r.log.Warn("complete recording", "session", id, "err", err)
-		}
-		return
-	}
-	_ = j.Mark("end", f)
-	r.finalise(org, id, j)
 }
 
 // finalise completes a recording and tells the broker.
@@ -367,12 +349,23 @@ type flow struct {
 // everything is the credit of a stream nobody waits for.
 const everything = wire.MaxOffset
 
-// flow finds or makes the flow of a stream; the caller holds mu.
-func (s *session) flow(sender sess.Side, id wire.StreamID) *flow {
+// maxFlows bounds the streams of one session, all that its sides ever named.
+const maxFlows = 4 * wire.MaxStreams
+
+// known finds the flow of a stream that its sender has named in a hello; nil: it has not. The caller holds mu.
+func (s *session) known(sender sess.Side, id wire.StreamID) *flow {
 	for _, f := range s.flows {
 		if f.id == id && f.sender == sender {
 			return f
 		}
+	}
+	return nil
+}
+
+// flow finds or makes the flow of a stream; the caller holds mu.
+func (s *session) flow(sender sess.Side, id wire.StreamID) *flow {
+	if f := s.known(sender, id); f != nil {
+		return f
 	}
 	f := &flow{id: id, sender: sender, sentL: everything}
 	s.flows = append(s.flows, f)

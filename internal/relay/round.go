@@ -9,26 +9,31 @@ import (
 	"github.com/sessctl/sess/internal/wire"
 )
 
-// replace makes p the connection of its side unless a newer one is there, and closes an older one at once: a write that
-// is stuck in it would hold mu.
-func (s *session) replace(p *party) bool {
+// replace makes p the connection of its side unless a newer one is there, and closes an older one without waiting for mu:
+// a write that is stuck in it may hold that. One that is taken over has lastWords to hear of it.
+func (s *session) replace(p *party, takeover bool) bool {
 	slot := &s.conns[sideIndex(p.side)]
 	for {
 		old := slot.Load()
 		if old != nil && old.gen >= p.gen {
 			return false
 		}
-		if slot.CompareAndSwap(old, p) {
-			return true
+		if !slot.CompareAndSwap(old, p) {
+			continue
 		}
+		switch {
+		case old != nil && takeover:
+			time.AfterFunc(lastWords, old.conn.Close)
+		case old != nil:
+			old.conn.Close()
+		}
+		return true
 	}
 }
 
 // join takes p in. It reports false when p is not wanted after all.
 func (s *session) join(p *party, j Join) bool {
-	if old := s.superseded(p, j.Takeover); old != nil {
-		old.conn.SetReadDeadline(time.Now().Add(lastWords))
-	}
+	s.superseded(p, j.Takeover)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := sideIndex(p.side)
@@ -62,21 +67,16 @@ func (s *session) join(p *party, j Join) bool {
 	return true
 }
 
-// superseded tells the client that p takes over from, and returns it.
-func (s *session) superseded(p *party, takeover bool) *party {
+// superseded tells the client that p takes over from; replace closes it.
+func (s *session) superseded(p *party, takeover bool) {
 	s.mu.Lock()
 	old := s.parties[sideIndex(p.side)]
 	s.mu.Unlock()
-	if old == nil {
-		return nil
-	}
-	if !takeover {
-		old.conn.Close()
-		return nil
+	if old == nil || !takeover {
+		return
 	}
 	b, _ := json.Marshal(wire.ErrorFrame{Code: sess.CodeSuperseded, Message: "taken over from elsewhere"})
 	_ = old.conn.Write(wire.Header{Type: wire.Error}, b)
-	return old
 }
 
 // drop takes p out of the session; the caller holds mu.
@@ -133,6 +133,9 @@ func (s *session) hello(p *party, payload []byte) error {
 	h, err := wire.DecodeHello(payload)
 	if err != nil {
 		return err
+	}
+	if len(s.flows)+len(h.Send) > maxFlows {
+		return mistake("more than %d streams in one session", maxFlows)
 	}
 	if p.side == sess.SideAgent && len(h.Exit) > 0 {
 		s.stateExit(h.Exit)

@@ -33,19 +33,20 @@ type world struct {
 	net *cutter
 	tls *httptest.Server // for benchmarks: the same over TLS, and no proxy in between
 
-	mu     sync.Mutex // protects the following
-	relay  *relay.Relay
-	id     sess.SessionID
-	epoch  uint64
-	gens   [2]uint64
-	first  [2]bool
-	ends   int
-	exit   *wire.Exit
-	state  sess.RecordingState
-	win    uint64
-	free   time.Duration
-	term   bool
-	failed []string
+	mu      sync.Mutex // protects the following
+	relay   *relay.Relay
+	id      sess.SessionID
+	epoch   uint64
+	gens    [2]uint64
+	first   [2]bool
+	ends    int
+	exit    *wire.Exit
+	state   sess.RecordingState
+	win     uint64
+	free    time.Duration
+	term    bool
+	failed  []string
+	present func() error // what the broker says of a side that comes; nil: welcome
 }
 
 var org = sess.NewOrgID()
@@ -124,7 +125,10 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 }
 
 // Present implements relay.Broker.
-func (w *world) Present(_ context.Context, _ sess.OrgID, _ sess.SessionID, _ uint64, _ sess.Side, _ bool) error {
+func (w *world) Present(_ context.Context, _ sess.OrgID, _ sess.SessionID, _ uint64, _ sess.Side, here bool) error {
+	if here && w.present != nil {
+		return w.present()
+	}
 	return nil
 }
 
