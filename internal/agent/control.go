@@ -106,17 +106,17 @@ func (a *Agent) connect(ctx, life context.Context) error {
 	stop := context.AfterFunc(ctx, c.Close)
 	defer stop()
 	c.SetReadDeadline(time.Now().Add(helloTimeout))
-	nonce, name, err := a.greet(c) //nolint:contextcheck // a connection ends by Close, not by a context
+	nonce, name, err := a.greet(c)
 	if err != nil {
 		return err
 	}
 	c.SetReadDeadline(time.Time{})
 	a.linkUp(c, nonce, name)
 	defer a.linkDown(c)
-	beat := a.beats(c) //nolint:contextcheck // a connection ends by Close, not by a context
+	beat := a.beats(c)
 	defer beat()
 	for {
-		m, err := c.ReadControl() //nolint:contextcheck // a connection ends by Close, not by a context
+		m, err := c.ReadControl()
 		if err != nil {
 			return fmt.Errorf("read control link: %w", err)
 		}

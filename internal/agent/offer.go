@@ -36,7 +36,7 @@ func (a *Agent) offered(life context.Context, c *link.Conn, nonce string, m wire
 	}
 	if old := a.session(o.Session); old != nil && o.Nonce == nonce && bytes.Equal(old.offer.ParamsHash, o.ParamsHash) {
 		old.take(ticket{secret: m.Ticket, url: m.URL}) // the server does not know yet that we have it: a fresh ticket, then
-		a.accept(c, o.Session)                         //nolint:contextcheck // a connection ends by Close, not by a context
+		a.accept(c, o.Session)
 		return
 	}
 	s, err := a.admit(life, nonce, o)
@@ -44,13 +44,13 @@ func (a *Agent) offered(life context.Context, c *link.Conn, nonce string, m wire
 		face := sess.Public(err)
 		a.log.Warn("session rejected", "session", o.Session, "by", o.By, "kind", o.Kind, "os_user", o.OSUser, "error", err)
 		reject := wire.Control{T: wire.ControlReject, Session: o.Session, Code: face.Code, Message: face.Message, Hint: face.Hint}
-		if err := c.WriteControl(reject); err != nil { //nolint:contextcheck // a connection ends by Close, not by a context
+		if err := c.WriteControl(reject); err != nil {
 			a.log.Debug("send reject", "error", err)
 		}
 		return
 	}
 	a.log.Info("session accepted", "session", o.Session, "by", o.By, "kind", o.Kind, "os_user", s.account.Name, "reason", o.Reason)
-	a.accept(c, o.Session) //nolint:contextcheck // a connection ends by Close, not by a context
+	a.accept(c, o.Session)
 	a.count()
 	// Run waits for it through a.work, which add has counted up and drop counts down
 	go func() { //nolint:contextcheck // the session has a context of its own

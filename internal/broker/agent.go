@@ -224,7 +224,7 @@ func (s *Service) settled(ctx context.Context, l *agentLink, todo errands) error
 	}
 	for _, lost := range todo.lost {
 		e := ending{reason: todo.blame, who: sess.System(lost.Org)}
-		_, err := s.endIf(ctx, lost.Org, lost.ID, e, func(r *store.Session) (ending, error) {
+		err := s.endIf(ctx, lost.Org, lost.ID, e, func(r *store.Session) (ending, error) {
 			if r.AgentRedeemed != lost.AgentRedeemed {
 				return e, errNotNow
 			}

@@ -60,7 +60,7 @@ func (s *Service) End(ctx context.Context, who sess.Principal, in api.EndIn) (ap
 // Failed ends a session that the relay can't go on with: reason is tampered, protocol or recording.
 func (s *Service) Failed(ctx context.Context, org sess.OrgID, id sess.SessionID, epoch uint64, reason sess.EndReason, message string) error {
 	e := ending{reason: reason, message: message, who: sess.System(org), stop: true}
-	_, err := s.endIf(ctx, org, id, e, func(r *store.Session) (ending, error) { return e, s.fenced(r, epoch) })
+	err := s.endIf(ctx, org, id, e, func(r *store.Session) (ending, error) { return e, s.fenced(r, epoch) })
 	return err
 }
 
@@ -99,7 +99,7 @@ func (s *Service) endAll(ctx context.Context, e ending, list func(*store.Tx) ([]
 		return fmt.Errorf("list sessions to end: %w", err)
 	}
 	for _, r := range rows {
-		if _, err := s.endIf(ctx, r.Org, r.ID, e, nil); err != nil {
+		if err := s.endIf(ctx, r.Org, r.ID, e, nil); err != nil {
 			return err
 		}
 	}
@@ -107,8 +107,8 @@ func (s *Service) endAll(ctx context.Context, e ending, list func(*store.Tx) ([]
 }
 
 // endIf ends a session in a transaction of its own and carries it out. check, if there is one, sees the row as it is then:
-// it gives the ending, or an error that leaves the session as it is. false: somebody ended it before.
-func (s *Service) endIf(ctx context.Context, org sess.OrgID, id sess.SessionID, e ending, check func(*store.Session) (ending, error)) (bool, error) {
+// it gives the ending, or an error that leaves the session as it is. A session that somebody ended before stays as it is too.
+func (s *Service) endIf(ctx context.Context, org sess.OrgID, id sess.SessionID, e ending, check func(*store.Session) (ending, error)) error {
 	var after store.Session
 	var first bool
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
@@ -126,12 +126,12 @@ func (s *Service) endIf(ctx context.Context, org sess.OrgID, id sess.SessionID, 
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("end session: %w", err)
+		return fmt.Errorf("end session: %w", err)
 	}
 	if first {
 		s.carryOut(after, e)
 	}
-	return first, nil
+	return nil
 }
 
 // finish ends a row that the transaction holds, and writes its one end event. It reports whether it did: the first end
@@ -195,6 +195,8 @@ func (s *Service) carryOut(r store.Session, e ending) {
 
 // cutLater cuts a session once its last output was delivered, or had its time. It outlives the request that ended the
 // session, and Close waits for it.
+//
+//nolint:contextcheck // that is why
 func (s *Service) cutLater(r store.Session, done <-chan struct{}) {
 	timer := time.NewTimer(tailTime)
 	defer timer.Stop()
@@ -203,7 +205,7 @@ func (s *Service) cutLater(r store.Session, done <-chan struct{}) {
 	case <-done:
 	case <-s.closed:
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), afterTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), afterTimeout) //nolint:forbidigo // it outlives the request
 	defer cancel()
 	err := s.db.Read(ctx, func(tx *store.Tx) error { // the status may have come meanwhile
 		now, err := tx.GetSession(ctx, r.Org, r.ID)

@@ -76,7 +76,7 @@ func (s *Service) tick(ctx context.Context) error {
 // expire ends a session whose time is up, if it still is.
 func (s *Service) expire(ctx context.Context, org sess.OrgID, id sess.SessionID, now time.Time) error {
 	e := ending{who: sess.System(org), stop: true}
-	_, err := s.endIf(ctx, org, id, e, func(r *store.Session) (ending, error) {
+	err := s.endIf(ctx, org, id, e, func(r *store.Session) (ending, error) {
 		e.reason = s.expired(*r, now)
 		if e.reason == "" || r.Node != s.node {
 			return e, errNotNow
@@ -136,7 +136,7 @@ func (s *Service) attend(ctx context.Context, x life, now time.Time) error {
 		return nil
 	}
 	e := ending{reason: sess.EndAgentGone, who: sess.System(x.org)}
-	_, err := s.endIf(ctx, x.org, x.id, e, func(r *store.Session) (ending, error) {
+	err := s.endIf(ctx, x.org, x.id, e, func(r *store.Session) (ending, error) {
 		if r.Node != s.node {
 			s.lives.drop(x.id)
 			return e, errNotNow

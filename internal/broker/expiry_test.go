@@ -197,7 +197,7 @@ func testAgentLost(t *testing.T, db *store.DB) {
 				w.Close()
 				w.boot()
 			}
-			a = w.connect(boot(c.boot))
+			w.connect(boot(c.boot))
 			if f := w.wantCut(s.id); f.Reason != c.want {
 				t.Errorf("cut with %+v", f)
 			}

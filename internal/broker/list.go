@@ -68,7 +68,7 @@ func page(ctx context.Context, tx *gate.Tx, in api.Page, p store.ListSessionsPar
 		return nil, "", err
 	}
 	p.BeforeAt, p.BeforeID = from.At, from.ID
-	p.SeeAll, p.Page = flag(scope.Org), int32(limit+1) //nolint:gosec // at most MaxPage+1
+	p.SeeAll, p.Page = flag(scope.Org), int32(limit+1)
 	p.SeeProjects = projectList(scope)
 	if scope.Own {
 		p.SeeOf = string(tx.Who().User)

@@ -62,7 +62,7 @@ func (s *Service) rejected(ctx context.Context, l *agentLink, c wire.Control) er
 		reason: sess.EndRejected, message: message,
 		who: l.principal(),
 	}
-	_, err := s.endIf(ctx, l.org, c.Session, e, func(r *store.Session) (ending, error) {
+	err := s.endIf(ctx, l.org, c.Session, e, func(r *store.Session) (ending, error) {
 		if r.Instance != l.instance || r.AgentRedeemed > 0 {
 			return e, errNotNow
 		}

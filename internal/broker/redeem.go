@@ -265,7 +265,7 @@ func joined(before, r store.Session, t store.Ticket) Joined {
 }
 
 // count gives a column that counts, which is never negative.
-func count(n int64) uint64 { return uint64(max(0, n)) } //nolint:gosec // bounded
+func count(n int64) uint64 { return uint64(max(0, n)) }
 
 // maxFormer bounds how many replaced keys of a session are remembered.
 const maxFormer = 16

@@ -58,7 +58,7 @@ func (a *app) readInput(path string) ([]byte, error) {
 	f := a.in
 	if path != "-" {
 		var err error
-		if f, err = os.Open(path); err != nil { //nolint:gosec // named by the user
+		if f, err = os.Open(path); err != nil {
 			return nil, sess.Wrap(err, sess.CodeInvalid, "can't read "+path, "")
 		}
 		defer f.Close()

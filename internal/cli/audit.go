@@ -98,7 +98,7 @@ func (a *app) download(ctx context.Context, path string) (io.ReadCloser, error) 
 		return nil, err
 	}
 	defer a.busy("asking the server")()
-	resp, err := c.API.Do(ctx, "GET", path, nil, nil)
+	resp, err := c.API.Do(ctx, "GET", path, nil, nil) //nolint:bodyclose // the caller closes it
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (a *app) auditVerifyCmd() *cobra.Command {
 			return a.verifyFile(argv[0], strings.TrimSpace(vkey), checkpoint)
 		},
 	}
-	c.Flags().StringVar(&vkey, "key", "", "the server's verifier `KEY`: sess-server prints it at start")
+	c.Flags().StringVar(&vkey, "key", "", "the server's verifier `KEY`, kept since long ago: audit verify --json shows it")
 	c.Flags().StringVar(&keyFile, "key-file", "", "read the key from `FILE`")
 	c.Flags().StringVar(&checkpoint, "checkpoint", "", "a signed checkpoint kept from earlier, in `FILE`: the log must go on from it unchanged")
 	c.MarkFlagsMutuallyExclusive("key", "key-file")
@@ -183,7 +183,7 @@ const maxCheckpoint = 64 << 10
 func (a *app) verifyFile(path, vkey, checkpoint string) error {
 	var o audit.Options
 	if checkpoint != "" {
-		f, err := os.Open(checkpoint) //nolint:gosec // named by the user
+		f, err := os.Open(checkpoint)
 		if err != nil {
 			return sess.Wrap(err, sess.CodeInvalid, "can't read "+checkpoint, "")
 		}
@@ -196,7 +196,7 @@ func (a *app) verifyFile(path, vkey, checkpoint string) error {
 	}
 	in := a.in
 	if path != "-" {
-		f, err := os.Open(path) //nolint:gosec // named by the user
+		f, err := os.Open(path)
 		if err != nil {
 			return sess.Wrap(err, sess.CodeInvalid, "can't read "+path, "")
 		}

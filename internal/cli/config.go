@@ -120,7 +120,7 @@ func key(s link.Server) string { return link.Server{URL: s.URL}.String() }
 
 // readJSON reads a file of ours into v; one that is not there leaves v as it is.
 func readJSON(path string, v any) error {
-	f, err := os.Open(path) //nolint:gosec // the user's own directory
+	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

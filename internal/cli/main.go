@@ -46,7 +46,7 @@ func Main(ctx context.Context, args []string) int {
 }
 
 func (a *app) run(ctx context.Context, args []string) int {
-	root := a.root()
+	root := a.root() //nolint:contextcheck // commands have the context from cobra
 	root.SetArgs(args)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
@@ -153,7 +153,7 @@ func (a *app) openAs(server link.Server, bearer string) *client.Client {
 }
 
 // terminal reports whether f is one.
-func terminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) } //nolint:gosec // a descriptor
+func terminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 // note says something on standard error.
 func (a *app) note(format string, v ...any) { fmt.Fprintf(a.err, format+"\n", v...) }

@@ -54,7 +54,7 @@ func (a *app) printTable(head []string, rows [][]string) error {
 		_, err := io.WriteString(a.out, b.String())
 		return err
 	}
-	width, _, err := term.GetSize(int(a.out.Fd())) //nolint:gosec // a descriptor
+	width, _, err := term.GetSize(int(a.out.Fd()))
 	if err != nil || width <= 0 {
 		width = 80
 	}

@@ -56,7 +56,7 @@ func (a *app) password(file, prompt string, again bool) (string, error) {
 
 func (a *app) secret(prompt string) (string, error) {
 	fmt.Fprint(a.err, prompt)
-	b, err := term.ReadPassword(int(a.in.Fd())) //nolint:gosec // a descriptor
+	b, err := term.ReadPassword(int(a.in.Fd()))
 	fmt.Fprintln(a.err)
 	if err != nil {
 		return "", fmt.Errorf("read password: %w", err)
@@ -69,7 +69,7 @@ func (a *app) secretFile(path string) (string, error) {
 	f := a.in
 	if path != "-" {
 		var err error
-		if f, err = os.Open(path); err != nil { //nolint:gosec // named by the user
+		if f, err = os.Open(path); err != nil {
 			return "", sess.Wrap(err, sess.CodeInvalid, "can't read "+path, "")
 		}
 		defer f.Close()

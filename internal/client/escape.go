@@ -76,10 +76,10 @@ func (e *escapes) track(b byte) {
 	if e.in {
 		mark = pasteEnd
 	}
-	switch {
-	case b == mark[e.paste]:
+	switch b {
+	case mark[e.paste]:
 		e.paste++
-	case b == mark[0]:
+	case mark[0]:
 		e.paste = 1
 	default:
 		e.paste = 0

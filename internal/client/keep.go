@@ -239,6 +239,7 @@ func (s *Session) refused(ctx context.Context, err error) error {
 		return s.superseded()
 	case sess.CodeNotFound, sess.CodeDenied, sess.CodeUnauthenticated, sess.CodeInvalid, sess.CodeExpired, sess.CodeRejected:
 		return e
+	default: // it may do better next time
 	}
 	if errors.As(err, new(*link.CertificateError)) {
 		return e

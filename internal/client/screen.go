@@ -64,11 +64,11 @@ func (s *screen) feed(p []byte) {
 }
 
 func (s *screen) step(b byte) {
-	switch {
-	case b == 0x18 || b == 0x1a: // CAN and SUB end any sequence
+	switch b {
+	case 0x18, 0x1a: // CAN and SUB end any sequence
 		s.state = vtGround
 		return
-	case b == 0x1b:
+	case 0x1b:
 		s.str, s.state = s.state == vtString, vtEscape
 		return
 	}

@@ -146,7 +146,6 @@ func (d *terminalDriver) wait(ctx context.Context) (Result, error) {
 		case <-d.s.endpoint.Finished():
 			return d.finished(ctx)
 		case <-over:
-			over = nil
 			<-d.sawOut // what came is shown; a terminal that is gone fails its writes
 			select {
 			case <-d.s.endpoint.Finished():

@@ -8,11 +8,11 @@ import (
 	"golang.org/x/term"
 )
 
-func isTerminal(f *os.File) bool { return f != nil && term.IsTerminal(int(f.Fd())) } //nolint:gosec // a descriptor
+func isTerminal(f *os.File) bool { return f != nil && term.IsTerminal(int(f.Fd())) }
 
 // TerminalSize gives the size of the terminal behind f in cells, 0, 0 when it is none.
 func TerminalSize(f *os.File) (cols, rows uint16) {
-	c, r, err := term.GetSize(int(f.Fd())) //nolint:gosec // a descriptor
+	c, r, err := term.GetSize(int(f.Fd()))
 	if err != nil || c < 0 || r < 0 || c > 1<<16-1 || r > 1<<16-1 {
 		return 0, 0
 	}
@@ -55,7 +55,7 @@ type terminal struct {
 func openTerminal(o TerminalIO, redraw func()) (*terminal, error) {
 	t := &terminal{o: o, console: openConsole(o.Out), redraw: redraw}
 	if isTerminal(o.In) {
-		state, err := term.MakeRaw(int(o.In.Fd())) //nolint:gosec // a descriptor
+		state, err := term.MakeRaw(int(o.In.Fd()))
 		if err != nil {
 			t.console()
 			return nil, fmt.Errorf("put the terminal into raw mode: %w", err)
@@ -77,7 +77,7 @@ func (t *terminal) again() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.state != nil {
-		_, _ = term.MakeRaw(int(t.o.In.Fd())) //nolint:gosec // a descriptor
+		_, _ = term.MakeRaw(int(t.o.In.Fd()))
 	}
 }
 
@@ -97,7 +97,7 @@ func (t *terminal) close() {
 	}
 	t.lines = nil
 	if t.state != nil {
-		_ = term.Restore(int(t.o.In.Fd()), t.state) //nolint:gosec // a descriptor
+		_ = term.Restore(int(t.o.In.Fd()), t.state)
 		t.state = nil
 	}
 	t.console()

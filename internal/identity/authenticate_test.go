@@ -170,8 +170,8 @@ func TestKeys(t *testing.T) {
 func TestKeysHostileInput(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
-	admin := w.admin()
-	admin, _ = w.Authenticate(t.Context(), w.secrets[len(w.secrets)-1], home)
+	w.admin()
+	admin, _ := w.Authenticate(t.Context(), w.secrets[len(w.secrets)-1], home)
 	try := func(what string, code sess.Code, set func(*api.KeyIn)) {
 		t.Helper()
 		var in api.KeyIn

@@ -210,7 +210,7 @@ func TestEnrolNeedsProof(t *testing.T) {
 	w.wantCode("enrol with a token not known here", err, sess.CodeExpired)
 	// What a machine says of itself is cut and cleaned, and can't hurt.
 	in := enrolIn(t, tok.Secret, "\x1b[2Jweb\x00"+strings.Repeat("é", 4000))
-	in.Body.OS, in.Body.Version = strings.Repeat("x", 1<<16), "\xff\xfe‮v1"
+	in.Body.OS, in.Body.Version = strings.Repeat("x", 1<<16), "\xff\xfe\u202ev1"
 	out := must[api.EnrolOut](w, "enrol")(w.Enrol(t.Context(), home, in))
 	inst := must[api.Instance](w, "show")(w.GetInstance(t.Context(), admin, api.InstanceRef{Instance: string(out.Instance)}))
 	if inst.Name != "2jweb" || strings.ContainsAny(inst.Hostname, "\x00\x1b") || len(inst.Hostname) > 255 || len(inst.OS) != 32 || inst.Version != "v1" {

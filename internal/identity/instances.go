@@ -63,7 +63,7 @@ func newLister(ctx context.Context, tx *gate.Tx, in api.InstancesIn) (*lister, e
 	l := &lister{tx: tx, labels: labels, limit: limit}
 	every, projects := scope(tx.Scope(policy.InstanceShow, policy.TypeInstance))
 	l.query = store.ListInstancesParams{
-		Org: tx.Who().Org, BeforeAt: after.At, BeforeID: after.ID, EveryProject: every, Projects: projects, Prefix: prefix, Page: int32(limit + 1),
+		Org: tx.Who().Org, BeforeAt: after.At, BeforeID: after.ID, EveryProject: every, Projects: projects, Prefix: prefix, Page: int32(limit + 1), //nolint:gosec // at most a page
 	}
 	for name, value := range labels {
 		l.query.LabelName, l.query.LabelValue = name, value

@@ -125,7 +125,7 @@ func (s *Service) ListTokens(ctx context.Context, who sess.Principal, in api.Pag
 		}
 		every, projects := scope(tx.Scope(policy.TokenList, policy.TypeToken))
 		rows, err := tx.ListEnrolTokens(ctx, store.ListEnrolTokensParams{
-			Org: who.Org, BeforeAt: after.At, BeforeID: after.ID, EveryProject: every, Projects: projects, Page: int32(limit + 1),
+			Org: who.Org, BeforeAt: after.At, BeforeID: after.ID, EveryProject: every, Projects: projects, Page: int32(limit + 1), //nolint:gosec // at most a page
 		})
 		if err != nil {
 			return fmt.Errorf("list enrolment tokens: %w", err)

@@ -107,13 +107,15 @@ func (c *Conn) Read() (wire.Header, []byte, error) {
 }
 
 // ReadFrame returns the next frame undecoded, for a relay that forwards it unchanged. It is valid until the next read.
+//
+//nolint:contextcheck // a context that ends would close the connection: Close ends reads and writes
 func (c *Conn) ReadFrame() ([]byte, error) {
 	if c.buf == nil {
 		c.buf = make([]byte, wire.MaxFrame+1)
 	}
 	c.reading.Store(true)
 	defer c.reading.Store(false)
-	typ, r, err := c.ws.Reader(context.Background()) //nolint:contextcheck // a context that ends would close the connection
+	typ, r, err := c.ws.Reader(context.Background()) //nolint:forbidigo // see ReadFrame
 	if err != nil {
 		return nil, c.explain(err)
 	}
@@ -150,9 +152,11 @@ func (c *Conn) WriteFrame(frame []byte) error {
 }
 
 // write sends one message; the caller holds wmu. A write that fails closes the connection: half a frame may be out.
+//
+//nolint:contextcheck // see ReadFrame
 func (c *Conn) write(typ websocket.MessageType, b []byte) error {
 	c.sock.cork()
-	err := c.ws.Write(context.Background(), typ, b) //nolint:contextcheck // a context that ends would close the connection
+	err := c.ws.Write(context.Background(), typ, b) //nolint:forbidigo // see ReadFrame
 	if ferr := c.sock.uncork(); err == nil {
 		err = ferr
 	}
@@ -164,12 +168,14 @@ func (c *Conn) write(typ websocket.MessageType, b []byte) error {
 }
 
 // ReadControl returns the next message of a control link that is no beat without a load.
+//
+//nolint:contextcheck // see ReadFrame
 func (c *Conn) ReadControl() (wire.Control, error) {
 	c.reading.Store(true)
 	defer c.reading.Store(false)
 	for {
 		var m wire.Control
-		_, r, err := c.ws.Reader(context.Background()) //nolint:contextcheck // a context that ends would close the connection
+		_, r, err := c.ws.Reader(context.Background()) //nolint:forbidigo // see ReadFrame
 		if err != nil {
 			return m, c.explain(err)
 		}

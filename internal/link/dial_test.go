@@ -98,7 +98,7 @@ func TestPin(t *testing.T) {
 
 func TestTLS12IsRefused(t *testing.T) {
 	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
-	srv.TLS = &tls.Config{MaxVersion: tls.VersionTLS12} //nolint:gosec // the point
+	srv.TLS = &tls.Config{MaxVersion: tls.VersionTLS12}
 	srv.StartTLS()
 	defer srv.Close()
 	if err := tryEcho(t.Context(), &link.Dialer{Server: serverOf(t, srv), Proxy: direct}); err == nil {

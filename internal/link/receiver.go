@@ -23,7 +23,6 @@ type Receiver struct {
 	reset    bool // the sender gave up
 	jumps    int  // counts jumps, so that a view taken before one is not counted as consumed
 	credited uint64
-	size     int // what WriteTo hands on at most
 }
 
 // consumed is the offset below which everything is consumed, the FIN included.

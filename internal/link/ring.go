@@ -51,8 +51,8 @@ func (r *ring) write(p []byte) int {
 
 // view gives up to n bytes from offset off on that lie contiguous.
 func (r *ring) view(off uint64, n int) []byte {
-	n = min(n, int(r.end-off)) //nolint:gosec // at most max
-	at := r.start + int(off-r.base)
+	n = min(n, int(r.end-off))      //nolint:gosec // at most max
+	at := r.start + int(off-r.base) //nolint:gosec // at most max
 	if at >= len(r.buf) {
 		at -= len(r.buf)
 	}

@@ -154,6 +154,7 @@ func (e *Endpoint) handle(c *Conn, h wire.Header, p []byte) error {
 			return ErrSuperseded
 		}
 		return &protocolError{f.Message}
+	default: // about the streams
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -209,6 +210,7 @@ func (e *Endpoint) handleLocked(h wire.Header, p []byte) error {
 	case wire.Done:
 		e.done = true
 		e.checkFinished()
+	default: // handle has acted on them, or they are not for an end
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ type Info struct {
 	Own bool
 }
 
-// Everyone, in Info.Roles, stands for every active member, with or without a role.
+// Everyone stands, in Info.Roles, for every active member, with or without a role.
 const Everyone sess.Role = "everyone"
 
 // Actions lists every verb that people and machine users can ask for, in the order of the reference. A test holds it

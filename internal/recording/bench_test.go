@@ -18,7 +18,7 @@ func BenchmarkAppend(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer d.Close() //nolint:errcheck // a benchmark
+			defer d.Close()
 			j := openJournal(b, d, sess.NewOrgID(), sess.NewSessionID())
 			p := likeOutput(size)
 			var at uint64

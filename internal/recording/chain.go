@@ -146,11 +146,11 @@ func segmentFile(n uint64) string { return fmt.Sprintf("%06d.zst", n/perFile*per
 
 // readStored reads the zstd frame of a segment as it lies on disk. into may be nil.
 func readStored(dir string, l *link, into []byte) ([]byte, error) {
-	f, err := os.Open(filepath.Join(dir, l.File)) //nolint:gosec // the name was checked against the number
+	f, err := os.Open(filepath.Join(dir, l.File))
 	if err != nil {
 		return nil, fmt.Errorf("segment %d: %w", l.N, err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	b := grow(into, int(l.Size))
 	if _, err := f.ReadAt(b, l.At); err != nil {
 		return nil, fmt.Errorf("segment %d: %w", l.N, err)

@@ -88,7 +88,7 @@ func TestIdleJournalsAreSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer d.Close() //nolint:errcheck // not what is tested
+	defer d.Close()
 	const n = 200
 	js := make([]*recording.Journal, n)
 	org := sess.NewOrgID()

@@ -59,7 +59,7 @@ func (j *Journal) flushAll() {
 func (j *Journal) flush(s *slot) error {
 	j.dir.compress <- struct{}{}
 	defer func() { <-j.dir.compress }()
-	b := scratches.Get().(*scratch) //nolint:errcheck // the pool holds nothing else
+	b := scratches.Get().(*scratch)
 	defer scratches.Put(b)
 	b.raw = grow(b.raw, s.used)
 	if _, err := s.f.ReadAt(b.raw, 0); err != nil {

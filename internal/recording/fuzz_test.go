@@ -54,7 +54,7 @@ func FuzzStreamReader(f *testing.F) {
 		if err != nil {
 			return
 		}
-		defer s.Close() //nolint:errcheck // never fails
+		defer s.Close()
 		for {
 			r, err := s.Next()
 			if errors.Is(err, io.EOF) || err != nil {

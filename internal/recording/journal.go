@@ -50,7 +50,7 @@ var buffers = sync.Pool{New: func() any { return new([maxFrame]byte) }} //nolint
 // recordable reports whether a frame belongs into a recording: a data or ctl frame that wire.Decode would pass.
 func recordable(h wire.Header, payload []byte) error {
 	bad := h.Offset > wire.MaxOffset-wire.MaxFrame || len(payload) > wire.MaxPayload
-	switch h.Type { //nolint:exhaustive // the others belong to no stream
+	switch h.Type {
 	case wire.Data:
 		bad = bad || h.Flags&^wire.FlagFIN != 0 || h.Channel == wire.ChannelCtl || len(payload) == 0 && !h.FIN()
 	case wire.Ctl:
@@ -220,7 +220,7 @@ func (j *Journal) miss(what string) {
 
 // write puts one record behind the last one, with one write(2). mu is held and room was made.
 func (j *Journal) write(r *Record, payload []byte) error {
-	buf := buffers.Get().(*[maxFrame]byte) //nolint:errcheck // the pool holds nothing else
+	buf := buffers.Get().(*[maxFrame]byte)
 	defer buffers.Put(buf)
 	b := buf[:recordHead+copy(buf[recordHead:], payload)]
 	r.Seq, r.Time = j.seq, max(j.dir.opts.Now().Sub(j.meta.Started), j.last)

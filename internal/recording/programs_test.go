@@ -154,7 +154,7 @@ func TestScreenOfRealPrograms(t *testing.T) {
 			t.Parallel()
 			out := drive(t, tc.argv, tc.keys...)
 			if tc.argv[0] == "tmux" {
-				defer exec.Command("tmux", "-S", sock, "kill-server").Run() //nolint:errcheck // may be gone
+				defer exec.Command("tmux", "-S", sock, "kill-server").Run()
 			}
 			screen := screenOf(t, out)
 			if got, want := tmuxSees(t, screen), tmuxSees(t, out); got != want {

@@ -35,9 +35,9 @@ func TestRecordedStreamsEqualWhatWasSent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer os.RemoveAll(path) //nolint:errcheck // a temporary directory
+		defer os.RemoveAll(path)
 		m := newMachine(t, path)
-		defer m.d.Close() //nolint:errcheck // checked below
+		defer m.d.Close()
 		t.Repeat(map[string]func(*rapid.T){
 			"send":    m.send,
 			"rewind":  m.rewind,
@@ -210,7 +210,7 @@ func (m *machine) finish(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close() //nolint:errcheck // never fails
+	defer r.Close()
 	got, ctls := map[string][]byte{}, [][]byte{}
 	for {
 		rec, err := r.Next()

@@ -204,7 +204,7 @@ func Verify(root string, org sess.OrgID, id sess.SessionID) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	defer r.Close() //nolint:errcheck // never fails
+	defer r.Close()
 	for {
 		if _, err := r.Next(); errors.Is(err, io.EOF) {
 			return r.Report(), nil

@@ -87,7 +87,7 @@ func codeSide(c uint8) sess.Side {
 func putRecord(b []byte, salt uint32, r *Record) {
 	binary.BigEndian.PutUint32(b[4:], uint32(len(b)-recordHead)) //nolint:gosec // bounded by maxRecord
 	binary.BigEndian.PutUint64(b[8:], r.Seq)
-	t := uint64(max(r.Time/time.Microsecond, 0)) & maxTimeMask //nolint:gosec // not negative
+	t := uint64(max(r.Time/time.Microsecond, 0)) & maxTimeMask
 	binary.BigEndian.PutUint64(b[16:], uint64(r.Kind)<<56|uint64(sideCode(r.Side))<<48|t)
 	r.Header.Put(b[24:])
 	binary.BigEndian.PutUint32(b, crc32.Update(salt, castagnoli, b[4:]))
@@ -110,7 +110,7 @@ func parseRecord(b []byte, salt uint32) (Record, int, error) {
 	v := binary.BigEndian.Uint64(b[16:])
 	r := Record{
 		Seq:  binary.BigEndian.Uint64(b[8:]),
-		Time: time.Duration(v&maxTimeMask) * time.Microsecond, //nolint:gosec // 48 bits
+		Time: time.Duration(v&maxTimeMask) * time.Microsecond,
 		Kind: RecordKind(v >> 56),
 		Side: codeSide(uint8(v >> 48)), //nolint:gosec // one byte is meant
 		Header: wire.Header{

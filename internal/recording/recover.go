@@ -104,7 +104,7 @@ func (j *Journal) scanRing(next uint64) ([]found, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s.f, err = os.OpenFile(path, os.O_RDWR, filePerm); err != nil { //nolint:gosec // made of checked ids
+		if s.f, err = os.OpenFile(path, os.O_RDWR, filePerm); err != nil {
 			return nil, err
 		}
 		seg, err := openSegment(b)

@@ -70,6 +70,6 @@ func (d *Dir) Screen(org sess.OrgID, id sess.SessionID) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close() //nolint:errcheck // never fails
+	defer r.Close()
 	return Screen(r)
 }

@@ -14,8 +14,8 @@ func datasync(f *os.File) error {
 	var errSync error
 	err = c.Control(func(fd uintptr) {
 		for {
-			errSync = syscall.Fdatasync(int(fd)) //nolint:gosec // a descriptor
-			if errSync != syscall.EINTR {        //nolint:errorlint // a plain errno
+			errSync = syscall.Fdatasync(int(fd))
+			if errSync != syscall.EINTR {
 				return
 			}
 		}

@@ -44,7 +44,7 @@ func (s *Server) serveAdmin() (*http.Server, net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) { // of a server that was killed: we have the lock
 		return nil, nil, unusable(s.dir.path, err)
 	}
-	l, err := net.Listen("unix", path)
+	l, err := net.Listen("unix", path) //nolint:noctx // it does not wait
 	if err != nil {
 		return nil, nil, unusable(s.dir.path, err)
 	}

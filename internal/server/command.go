@@ -41,7 +41,7 @@ type Process struct {
 
 // Main runs sess-server until its command is done or ctx ends, and gives the exit code.
 func Main(ctx context.Context, p Process) int {
-	root := Command(p)
+	root := Command(p) //nolint:contextcheck // commands have the context from cobra
 	root.SetArgs(p.Args)
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)

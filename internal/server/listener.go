@@ -122,7 +122,7 @@ func (l *listener) prepare(tc *strangerConn) {
 
 // handshake completes TLS. Somebody who speaks plain HTTP to it is told so, as net/http does.
 func (l *listener) handshake(t *tls.Conn) error {
-	err := t.Handshake()
+	err := t.Handshake() //nolint:noctx // its deadline is set, and Close breaks it off
 	var re tls.RecordHeaderError
 	if errors.As(err, &re) && re.Conn != nil && looksLikeHTTP(re.RecordHeader) {
 		_, _ = re.Conn.Write([]byte("HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\nthis server speaks HTTPS: use https:// in its URL\n")) // a courtesy

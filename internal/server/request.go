@@ -50,7 +50,7 @@ func (s *Server) outer(next http.Handler) http.Handler {
 		}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(responseTimeout)) // a test's recorder has none
 		sw := &statusWriter{ResponseWriter: w}
-		defer func() {
+		defer func() { //nolint:contextcheck // the request's is in r
 			p := recover()
 			if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares so too
 				panic(p)

@@ -92,7 +92,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 			return nil, errors.Join(err, s.Close())
 		}
 	}
-	s.handler = s.routes()
+	s.handler = s.routes() //nolint:contextcheck // handlers have their request's
 	return s, nil
 }
 

@@ -6,6 +6,7 @@ import "errors"
 // released code is never renamed.
 type Code string
 
+// The codes of failures.
 const (
 	CodeInvalid         Code = "invalid"         // the request itself is wrong; repeating it is pointless
 	CodeUnauthenticated Code = "unauthenticated" // no login, or it expired or was revoked

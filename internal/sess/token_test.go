@@ -51,7 +51,8 @@ func TestTokenRoundTrip(t *testing.T) {
 }
 
 func TestTokensDiffer(t *testing.T) {
-	if newToken(t, sess.TokenLogin, nil) == newToken(t, sess.TokenLogin, nil) {
+	first, second := newToken(t, sess.TokenLogin, nil), newToken(t, sess.TokenLogin, nil)
+	if first == second {
 		t.Error("two tokens are the same")
 	}
 }

@@ -54,7 +54,7 @@ func killAfter(t *testing.T, dir string, n int) int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run", "^TestKilledServer$") //nolint:gosec // this very program
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run", "^TestKilledServer$")
 	cmd.Env = append(os.Environ(), crashDir+"="+dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -117,7 +117,7 @@ func (db *DB) run(ctx context.Context, on *sql.DB, opts *sql.TxOptions, write bo
 
 // pause waits a random time that grows with the attempts, so that those who collided don't do so again.
 func pause(ctx context.Context, attempt int) error {
-	t := time.NewTimer(time.Duration(rand.Int64N(int64(2*time.Millisecond) << attempt)))
+	t := time.NewTimer(time.Duration(rand.Int64N(int64(2*time.Millisecond) << attempt))) //nolint:gosec // nothing secret
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

@@ -118,19 +118,19 @@ func (s *style) one(v int) {
 	case v == 24:
 		s.underline = 0
 	case v >= 30 && v <= 37:
-		s.fg = indexed | color(v-30) //nolint:gosec // bounded
+		s.fg = indexed | color(v-30)
 	case v == 39:
 		s.fg = 0
 	case v >= 40 && v <= 47:
-		s.bg = indexed | color(v-40) //nolint:gosec // bounded
+		s.bg = indexed | color(v-40)
 	case v == 49:
 		s.bg = 0
 	case v == 59:
 		s.ul = 0
 	case v >= 90 && v <= 97:
-		s.fg = indexed | color(v-90+8) //nolint:gosec // bounded
+		s.fg = indexed | color(v-90+8)
 	case v >= 100 && v <= 107:
-		s.bg = indexed | color(v-100+8) //nolint:gosec // bounded
+		s.bg = indexed | color(v-100+8)
 	default:
 		s.attrs = (s.attrs | attrOn[v]) &^ attrOff[v]
 	}

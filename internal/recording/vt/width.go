@@ -14,7 +14,7 @@ func runeWidth(r rune) int {
 	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) || r >= 0x1160 && r <= 0x11ff:
 		return 0
 	}
-	switch width.LookupRune(r).Kind() { //nolint:exhaustive // all others are narrow
+	switch width.LookupRune(r).Kind() {
 	case width.EastAsianWide, width.EastAsianFullwidth:
 		return 2
 	default:

@@ -86,7 +86,6 @@ var ownServer = sync.OnceValues(func() (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	//nolint:gosec,noctx // our own script; it ends with us
 	cmd := exec.Command(filepath.Join(root, "scripts", "postgres"), "run", dir, "-c", "fsync=off")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
