@@ -140,7 +140,7 @@ func (w *world) dumpLogs(t *testing.T) {
 	logs, _ := filepath.Glob(filepath.Join(w.dir, "*.log"))
 	for _, l := range logs {
 		b, _ := os.ReadFile(l)
-		t.Logf("%s:\n%s", filepath.Base(l), b[max(0, len(b)-4000):])
+		t.Logf("%s:\n%s", filepath.Base(l), b[max(0, len(b)-2500):])
 	}
 }
 
@@ -398,6 +398,14 @@ func (w *world) startAgent(name string) error {
 	}
 	w.mu.Lock()
 	w.agents[name] = p
+	w.mu.Unlock()
+	return w.online(name)
+}
+
+// online waits until an agent is.
+func (w *world) online(name string) error {
+	w.mu.Lock()
+	p := w.agents[name]
 	w.mu.Unlock()
 	return poll("agent "+name+" is online", func() error {
 		select {
