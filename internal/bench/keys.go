@@ -71,7 +71,7 @@ func (b *bench) keyEcho(s *system, round int) error {
 const (
 	slowRate  = 5_000_000 // bytes per second
 	slowStep  = 2 * time.Millisecond
-	slowFlood = 1500 * time.Millisecond // before Ctrl-C
+	slowFlood = time.Second // before Ctrl-C
 	slowLine  = "a line of a program that should never have been started, and somebody is about to stop it"
 )
 

@@ -167,6 +167,9 @@ func (b *bench) measure() error {
 		if t.limit > 0 {
 			rounds = min(rounds, t.limit)
 		}
+		if t.limit > 0 && b.quick {
+			rounds = 1
+		}
 		for round := range rounds {
 			began := time.Now()
 			for _, s := range b.systems {
