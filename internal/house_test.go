@@ -15,24 +15,11 @@ import (
 // maxFile bounds a Go file that people write, lines: a longer one tells two stories.
 const maxFile = 500
 
-// excused are uses of what the house does without: how many a file may have, and why.
-var excused = map[string]map[string]struct {
-	n   int
-	why string
-}{
-	"time.Sleep": {
-		"internal/relay/fault_test.go": {1, "a real network that has to be quiet for a while: there is nothing to wait for"},
-	},
-	"context.Background": {
-		"internal/link/conn.go":  {3, "a context that ends in a read or write would close the connection; deadlines and Close do that work"},
-		"internal/broker/end.go": {1, "the second half of a soft end outlives the request that asked for it"},
-	},
-}
-
 // source is a parsed Go file of the project.
 type source struct {
 	path      string // from the project's root
 	file      *ast.File
+	text      []byte
 	lines     int
 	generated bool
 }
@@ -62,7 +49,7 @@ func sources(t *testing.T) []source {
 		if err != nil {
 			return err
 		}
-		list = append(list, source{filepath.ToSlash(strings.TrimPrefix(path, ".."+string(filepath.Separator))), file, bytes.Count(text, []byte("\n")), ast.IsGenerated(file)})
+		list = append(list, source{filepath.ToSlash(strings.TrimPrefix(path, ".."+string(filepath.Separator))), file, text, bytes.Count(text, []byte("\n")), ast.IsGenerated(file)})
 		return nil
 	})
 	if err != nil {
@@ -82,43 +69,25 @@ func TestFilesTellOneStory(t *testing.T) {
 	}
 }
 
+// excuse is what a line carries that needs what the house does without; the linters want the reason behind it.
+const excuse = "//nolint:forbidigo // "
+
 func TestHabits(t *testing.T) {
-	counts := map[string]map[string]int{"time.Sleep": {}, "context.Background": {}}
 	for _, s := range sources(t) {
 		for _, d := range s.file.Decls {
 			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
 				t.Errorf("%s has an init: what it does happens without anybody asking; call it from where it is needed", s.path)
 			}
 		}
-		ast.Inspect(s.file, func(n ast.Node) bool {
-			sel, ok := n.(*ast.SelectorExpr)
-			if !ok {
-				return true
-			}
-			pkg, ok := sel.X.(*ast.Ident)
-			if !ok {
-				return true
-			}
-			switch name := pkg.Name + "." + sel.Sel.Name; name {
-			case "time.Sleep":
-				counts[name][s.path]++
-			case "context.Background", "context.TODO":
-				if !s.test() && s.file.Name.Name != "main" {
-					counts["context.Background"][s.path]++
+		for i, line := range bytes.Split(s.text, []byte("\n")) {
+			for _, name := range []string{"time.Sleep(", "context.Background()", "context.TODO()"} {
+				context := strings.HasPrefix(name, "context.")
+				if context && (s.test() || s.file.Name.Name == "main") || bytes.Contains(line, []byte(`"`+name)) {
+					continue
 				}
-			}
-			return true
-		})
-	}
-	for what, files := range counts {
-		for file, n := range files {
-			if allowed := excused[what][file].n; n > allowed {
-				t.Errorf("%s uses %s %d times, %d are excused: see CONTRIBUTING.md for what to do instead", file, what, n, allowed)
-			}
-		}
-		for file, e := range excused[what] {
-			if files[file] < e.n {
-				t.Errorf("%s is excused for %s %d times and needs only %d (%s): take the excuse back", file, what, e.n, files[file], e.why)
+				if bytes.Contains(line, []byte(name)) && !bytes.Contains(line, []byte(excuse)) {
+					t.Errorf("%s:%d: %s: see CONTRIBUTING.md for what to do instead, or give the reason: %sREASON", s.path, i+1, name, excuse)
+				}
 			}
 		}
 	}
