@@ -93,7 +93,7 @@ func TestStalledClientCannotHoldOffACut(t *testing.T) {
 // TestStalledClientCannotHoldOffATakeover: nor does it keep its owner from attaching elsewhere.
 func TestStalledClientCannotHoldOffATakeover(t *testing.T) {
 	w := newWorld(t)
-	w.term, w.win = true, 8<<20
+	w.win = 8 << 20 // no terminal: drawing the screen of so much would take long
 	s := &shell{world: w, gens: &generations{}, agent: link.NewEndpoint(link.EndpointConfig{Side: sess.SideAgent, Session: w.id, Window: 1, Boot: sess.NewBootID()})}
 	s.agentEnds(t)
 	s.raw(t, "")
