@@ -56,7 +56,8 @@ type Agent struct {
 	sup    *process.Supervisor
 	dialer *link.Dialer
 
-	work sync.WaitGroup // sessions and offers being looked at; Run waits for them
+	work    sync.WaitGroup // sessions and offers being looked at; Run waits for them
+	writing sync.Mutex     // held while the status file is written; taken before mu
 
 	mu sync.Mutex // protects the following
 	// ctl is the control link that has been welcomed, nil without one; nonce is its challenge.

@@ -51,13 +51,13 @@ func (a *Agent) offered(life context.Context, c *link.Conn, nonce string, m wire
 	}
 	a.log.Info("session accepted", "session", o.Session, "by", o.By, "kind", o.Kind, "os_user", s.account.Name, "reason", o.Reason)
 	a.accept(c, o.Session)
-	a.count()
 	// Run waits for it through a.work, which add has counted up and drop counts down
 	go func() { //nolint:contextcheck // the session has a context of its own
 		s.run(ticket{secret: m.Ticket, url: m.URL})
 		a.drop(s)
 		a.count()
 	}()
+	a.count() // the session does not wait for a file
 }
 
 func (a *Agent) accept(c *link.Conn, id sess.SessionID) {
@@ -129,8 +129,5 @@ func (a *Agent) account(ctx context.Context, name string) (process.Account, erro
 
 // count keeps the number of sessions in the status file.
 func (a *Agent) count() {
-	a.mu.Lock()
-	n := len(a.sessions)
-	a.mu.Unlock()
-	a.report(func(s *Status) { s.Sessions = n })
+	a.report(func(s *Status) { s.Sessions = len(a.sessions) })
 }

@@ -148,7 +148,10 @@ func (d StateDir) write(name string, b []byte) error {
 		return sess.Wrap(err, sess.CodeInvalid, "can't write to the state directory "+string(d), "run as its owner, or name another with --state-dir")
 	}
 	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil && name != statusFile { // a power cut ends what the status tells of
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), d.path(name))
 	}

@@ -26,8 +26,10 @@ type Status struct {
 	Version   string          `json:"version,omitempty"` // of the agent that runs
 }
 
-// report changes the status file.
+// report changes the status file. change may look at what mu protects.
 func (a *Agent) report(change func(*Status)) {
+	a.writing.Lock() // or else an older status could replace a newer one
+	defer a.writing.Unlock()
 	a.mu.Lock()
 	before := a.status
 	s := &a.status
