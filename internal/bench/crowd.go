@@ -41,6 +41,9 @@ func (b *bench) idleMemory(s *system) {
 
 // crowd opens many sessions, looks at the memory they take, and then types into all of them.
 func (b *bench) crowd(s *system, round int) error {
+	if _, err := s.settle(); err != nil {
+		return err
+	}
 	before, err := s.memories(nil)
 	if err != nil {
 		return err
