@@ -42,7 +42,10 @@ func (a *app) completeInstances(cmd *cobra.Command, argv []string, prefix string
 	}
 	var names []string
 	for _, i := range out.Items {
-		names = append(names, cobra.CompletionWithDesc(user+i.Name, strings.TrimSpace(online(i)+" "+labels(i.Labels))))
+		if !word(i.Name) {
+			continue
+		}
+		names = append(names, cobra.CompletionWithDesc(user+i.Name, cell(strings.TrimSpace(online(i)+" "+labels(i.Labels)))))
 	}
 	return names, directive
 }
@@ -67,7 +70,15 @@ func (a *app) completeSessions(cmd *cobra.Command, argv []string, prefix string)
 	}
 	var ids []string
 	for _, s := range out.Items {
-		ids = append(ids, cobra.CompletionWithDesc(string(s.ID), string(s.Kind)+" on "+s.InstanceName+", "+string(s.State)))
+		if !word(string(s.ID)) {
+			continue
+		}
+		ids = append(ids, cobra.CompletionWithDesc(string(s.ID), cell(string(s.Kind)+" on "+s.InstanceName+", "+string(s.State))))
 	}
 	return ids, directive
+}
+
+// word reports whether s may be put on a command line as it is: a server must not complete a command with one of its own.
+func word(s string) bool {
+	return s != "" && s[0] != '-' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == ""
 }

@@ -155,8 +155,10 @@ func (a *app) openAs(server link.Server, bearer string) *client.Client {
 // terminal reports whether f is one.
 func terminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
-// note says something on standard error.
-func (a *app) note(format string, v ...any) { fmt.Fprintf(a.err, format+"\n", v...) }
+// note says something on standard error, without anything that a terminal would act on: much of it is a server's word.
+func (a *app) note(format string, v ...any) {
+	_, _ = io.WriteString(a.err, plain(fmt.Sprintf(format, v...))+"\n")
+}
 
 // busyAfter is how long a call may take before a person is told what is being waited for.
 const busyAfter = time.Second

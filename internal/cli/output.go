@@ -34,6 +34,15 @@ func cell(s string) string {
 	}, s)
 }
 
+// plain is cell for text of several lines.
+func plain(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = cell(l)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // gap is between the columns of a table for people.
 const gap = 2
 

@@ -43,7 +43,7 @@ func (a *app) tokenCreateCmd() *cobra.Command {
 				return a.printJSON(t)
 			}
 			a.note("enrolment token %s, for %s, until %s:", t.ID, uses(t.Uses), t.ExpiresAt.Local().Format("2006-01-02 15:04 MST"))
-			if _, err := fmt.Fprintln(a.out, t.Secret); err != nil {
+			if _, err := fmt.Fprintln(a.out, cell(t.Secret)); err != nil {
 				return err
 			}
 			if t.InstallLine != "" {
@@ -158,7 +158,7 @@ func (a *app) keyCreateCmd() *cobra.Command {
 				return a.printJSON(k)
 			}
 			a.note("API key %s of %s, until %s; it is shown this once:", k.ID, cell(k.User), k.ExpiresAt.Local().Format("2006-01-02"))
-			if _, err := fmt.Fprintln(a.out, k.Secret); err != nil {
+			if _, err := fmt.Fprintln(a.out, cell(k.Secret)); err != nil {
 				return err
 			}
 			server, err := a.pickServer()

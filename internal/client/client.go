@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sessctl/sess/internal/api"
@@ -117,6 +118,9 @@ func (c *Client) resume(ctx context.Context, s *Session) (api.Ticket, error) {
 
 // join dials the relay with a ticket.
 func (c *Client) join(ctx context.Context, s *Session, t api.Ticket) (*link.Conn, error) {
+	if c.API.Base.Scheme == "https" && !strings.HasPrefix(t.StreamURL, "wss://") {
+		return nil, sess.New(sess.CodeRejected, "the server names a stream that is not encrypted", "its --public-url has to begin with https://")
+	}
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	hash := sha256.Sum256([]byte(t.Token))

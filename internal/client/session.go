@@ -40,7 +40,7 @@ type Session struct {
 
 func newSession(c *Client, key sessionKey, t api.Ticket, kind sess.Kind, p sess.Params, encoded []byte, size func() (cols, rows uint16)) *Session {
 	s := &Session{
-		ID: t.Session, Kind: kind, Instance: t.Instance, Params: p, Grace: time.Duration(t.GraceMS) * time.Millisecond,
+		ID: t.Session, Kind: kind, Instance: printable(t.Instance), Params: p, Grace: time.Duration(t.GraceMS) * time.Millisecond,
 		client: c, key: key, first: t, encoded: encoded, size: size, peer: make(chan bool, 1),
 	}
 	window := uint64(sess.WindowBulk)

@@ -67,7 +67,8 @@ func Pin(cert *x509.Certificate) []byte {
 }
 
 // TLSConfig gives the client configuration for s: TLS 1.3 only. With a pin, a certificate of the chain shown must have
-// it (then its own names and dates do not matter: the key is what was agreed on); without one the system's roots decide.
+// it. Of the server's own certificate names and dates do not matter then: the key is what was agreed on. Of a CA they do.
+// Without a pin the system's roots decide.
 func (s Server) TLSConfig() *tls.Config {
 	c := &tls.Config{
 		MinVersion:                  tls.VersionTLS13,
@@ -83,7 +84,7 @@ func (s Server) TLSConfig() *tls.Config {
 	c.InsecureSkipVerify = true // replaced by the check below
 	c.VerifyConnection = func(cs tls.ConnectionState) error {
 		for i, cert := range cs.PeerCertificates {
-			if bytes.Equal(Pin(cert), s.Pin) && (i == 0 || signedBy(cs.PeerCertificates[:i+1])) {
+			if bytes.Equal(Pin(cert), s.Pin) && (i == 0 || issued(cs.PeerCertificates[:i+1], c.ServerName)) {
 				return nil
 			}
 		}
@@ -96,14 +97,16 @@ func (s Server) TLSConfig() *tls.Config {
 	return c
 }
 
-// signedBy reports whether each certificate of chain is signed by the next.
-func signedBy(chain []*x509.Certificate) bool {
-	for i := range len(chain) - 1 {
-		if chain[i].CheckSignatureFrom(chain[i+1]) != nil {
-			return false
-		}
+// issued reports whether the last of chain, a CA, vouches for the first as the server of that name now: a CA's key signs for
+// many, so here names and dates do matter.
+func issued(chain []*x509.Certificate, name string) bool {
+	o := x509.VerifyOptions{DNSName: name, Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool()}
+	o.Roots.AddCert(chain[len(chain)-1])
+	for _, cert := range chain[1 : len(chain)-1] {
+		o.Intermediates.AddCert(cert)
 	}
-	return true
+	_, err := chain[0].Verify(o)
+	return err == nil
 }
 
 // CertificateError says that a server showed another certificate than the pinned one.

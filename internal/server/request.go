@@ -45,10 +45,17 @@ func (s *Server) outer(next http.Handler) http.Handler {
 		h.Set("X-Request-Id", req.id)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		if s.cfg.TLS != TLSOff {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(responseTimeout)) // a test's recorder has none
+		c := http.NewResponseController(w) // a test's recorder has no deadlines
+		_ = c.SetWriteDeadline(time.Now().Add(responseTimeout))
+		if r.ContentLength != 0 {
+			// Also for a body that no handler reads: net/http reads what is left of it before the next request, for as long
+			// as that takes.
+			_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
+		}
 		sw := &statusWriter{ResponseWriter: w}
 		defer func() { //nolint:contextcheck // the request's is in r
 			p := recover()

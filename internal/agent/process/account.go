@@ -55,10 +55,17 @@ func (a Accounts) Lookup(ctx context.Context, name string) (Account, error) {
 		return Account{}, unknown
 	}
 	acc, err := a.byField(0, name)
-	if errors.Is(err, errNoEntry) {
-		if acc, err = getent(ctx, name); errors.Is(err, errNoEntry) {
-			return Account{}, unknown
-		}
+	if !errors.Is(err, errNoEntry) {
+		return acc, err
+	}
+	// getent also takes a number for the user who has it: policies and the owner's list would see another name than the
+	// user who runs.
+	if strings.Trim(name, "+0123456789") == "" {
+		return Account{}, unknown
+	}
+	acc, err = getent(ctx, name)
+	if errors.Is(err, errNoEntry) || err == nil && !strings.EqualFold(acc.Name, name) {
+		return Account{}, unknown
 	}
 	return acc, err
 }
