@@ -237,12 +237,7 @@ func TestAgentIsSmall(t *testing.T) {
 		t.Skip("SKIPPED: builds sess-agent")
 	}
 	file := filepath.Join(t.TempDir(), "sess-agent")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", file, "./cmd/sess-agent")
-	cmd.Dir = ".."
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	build(t, file, "./cmd/sess-agent")
 	st, err := os.Stat(file)
 	if err != nil {
 		t.Fatal(err)
@@ -250,6 +245,17 @@ func TestAgentIsSmall(t *testing.T) {
 	t.Logf("sess-agent: %d bytes", st.Size())
 	if st.Size() > maxAgent {
 		t.Errorf("sess-agent weighs %d bytes, more than the %d it may", st.Size(), maxAgent)
+	}
+}
+
+// build builds a program for size and use, as scripts/quickstart does.
+func build(t *testing.T, file, pkg string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", file, pkg)
+	cmd.Dir = ".."
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 }
 

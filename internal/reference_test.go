@@ -135,10 +135,7 @@ func serverHelp(t *testing.T, args []string) string {
 func agentPage(t *testing.T) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "sess-agent")
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", bin, "../cmd/sess-agent")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	build(t, bin, "./cmd/sess-agent")
 	commands := [][]string{nil, {"enroll"}, {"run"}, {"status"}, {"install"}, {"uninstall"}, {"version"}}
 	return helpPage("sess-agent", commands, func(args []string) string {
 		out, err := exec.CommandContext(t.Context(), bin, append(slices.Clone(args), "--help")...).Output()
@@ -235,9 +232,7 @@ func TestReferenceErrors(t *testing.T) {
 
 func TestReferenceExitCodes(t *testing.T) {
 	bin := filepath.Join(t.TempDir(), "sessctl")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", bin, "../cmd/sessctl").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	build(t, bin, "./cmd/sessctl")
 	text, err := exec.CommandContext(t.Context(), bin, "exit-codes", "--help").Output()
 	if err != nil {
 		t.Fatal(err)

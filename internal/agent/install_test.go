@@ -106,6 +106,7 @@ func TestInstallWithoutSystemd(t *testing.T) {
 func TestUninstallStopsAnAgentStartedByHand(t *testing.T) {
 	bin := filepath.Join(t.TempDir(), "sess-agent")
 	build := exec.Command("go", "build", "-o", bin, "github.com/sessctl/sess/cmd/sess-agent")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
