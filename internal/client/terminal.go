@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -103,6 +104,9 @@ func (d *terminalDriver) read() {
 			if !d.typed.put(out) {
 				return
 			}
+			// Let send go first, on this thread: the next read keeps the thread, and send would wait until another one has
+			// woken up and taken it over.
+			runtime.Gosched()
 			switch a {
 			case actionNone:
 			case actionHelp:
