@@ -27,9 +27,9 @@ func (b *bench) crowdSize() int {
 
 func (b *bench) crowdTime() time.Duration {
 	if b.quick {
-		return 2 * time.Second
+		return time.Second
 	}
-	return 5 * time.Second
+	return 3 * time.Second
 }
 
 // idleMemory looks at a server and an agent that have not served anybody yet.
@@ -41,6 +41,9 @@ func (b *bench) idleMemory(s *system) {
 
 // crowd opens many sessions, looks at the memory they take, and then types into all of them.
 func (b *bench) crowd(s *system, round int) error {
+	if b.quick && s.name == sshJump {
+		return nil // twenty logins through two sshd take long
+	}
 	if _, err := s.settle(); err != nil {
 		return err
 	}

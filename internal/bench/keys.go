@@ -41,9 +41,9 @@ func (b *bench) keyEcho(s *system, round int) error {
 		return err
 	}
 	defer t.close()
-	keys, warm := 400, 50
+	keys, warm := 300, 30
 	if b.quick {
-		keys = 200
+		keys = 150
 	}
 	var micros []float64
 	pause := time.NewTicker(keyPause)
@@ -98,7 +98,11 @@ func (b *bench) interrupt(s *system, round int) error {
 	if err := t.expectText("\n" + slowLine); err != nil {
 		return err
 	}
-	flood := time.Now().Add(slowFlood)
+	long := slowFlood
+	if b.quick {
+		long /= 2
+	}
+	flood := time.Now().Add(long)
 	if err := t.readSlowly(func([]byte) bool { return time.Now().After(flood) }); err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func trim(s string) string { return strings.TrimRight(strings.TrimRight(s, "0"),
 // markdown writes the tables.
 func (b *bench) markdown(w io.Writer) {
 	r := b.results
-	fmt.Fprintf(w, "Medians of %d rounds; in parentheses the median of the ratios to `ssh` in the same round.\n\n", b.rounds)
+	fmt.Fprintf(w, "Medians of %d rounds (bulk at most 3, sessions at most 2); in parentheses the median of the ratios to `ssh` in the same round.\n\n", b.rounds)
 	fmt.Fprint(w, "| what | bare PTY | ssh | ssh -J | TLS splice | sess | target | met |\n|---|---|---|---|---|---|---|---|\n")
 	for _, m := range metrics {
 		if math.IsNaN(r.median(m.id, ours)) {
