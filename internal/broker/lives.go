@@ -13,6 +13,7 @@ import (
 type life struct {
 	org      sess.OrgID
 	id       sess.SessionID
+	user     sess.UserID
 	instance sess.InstanceID
 	grace    time.Duration
 	state    sess.State
@@ -39,7 +40,7 @@ func (l *lives) add(r store.Session, now time.Time) {
 	defer l.mu.Unlock()
 	x := l.all[r.ID]
 	if x == nil {
-		x = &life{org: r.Org, id: r.ID, instance: r.Instance, grace: grace(r), clientAt: now, agentAt: now}
+		x = &life{org: r.Org, id: r.ID, user: r.UserID, instance: r.Instance, grace: grace(r), clientAt: now, agentAt: now}
 		l.all[r.ID] = x
 	}
 	x.update(r)
@@ -59,6 +60,22 @@ func (l *lives) update(r store.Session) {
 	if x := l.all[r.ID]; x != nil {
 		x.update(r)
 	}
+}
+
+// of counts the sessions of a user that have not ended, and those of them that have not begun either.
+func (l *lives) of(org sess.OrgID, user sess.UserID) (live, pending int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, x := range l.all {
+		if x.org != org || x.user != user || x.state == sess.StateEnded {
+			continue
+		}
+		live++
+		if x.state == sess.StatePending {
+			pending++
+		}
+	}
+	return live, pending
 }
 
 // here notes that a side came or went.

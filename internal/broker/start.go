@@ -18,6 +18,13 @@ import (
 // maxReason bounds what a person gives as the reason of a start or an end, in bytes.
 const maxReason = 500
 
+// Limits on the sessions of one user on one server, so that nobody fills its disk and memory with starts. What people are
+// given is for policy to say; these are far above it.
+const (
+	maxPending = 200 // started and not joined yet: parameters wait in the database
+	maxLive    = 2000
+)
+
 // maxShownCommand bounds the arguments that lists show of a session, in bytes.
 const maxShownCommand = 1024
 
@@ -54,6 +61,10 @@ func (s *Service) Start(ctx context.Context, who sess.Principal, in api.StartIn)
 		}
 		if s.links.get(inst.ID) == nil {
 			return s.offline(inst)
+		}
+		if live, pending := s.lives.of(who.Org, who.User); pending >= maxPending || live >= maxLive {
+			return sess.New(sess.CodeLimited, fmt.Sprintf("you have %d sessions, of which %d wait to begin", live, pending),
+				"wait for some to begin or end; sessctl session list --mine shows them")
 		}
 		row = s.newRow(who, inst, in, p)
 		tx.Session(row.ID)
