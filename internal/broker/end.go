@@ -165,8 +165,8 @@ func (s *Service) finish(ctx context.Context, tx *store.Tx, r *store.Session, e 
 	return err == nil, err
 }
 
-// carryOut makes an end that is committed come true: connections and processes. An exit has its own way (PROTOCOL-RULES 18
-// to 21) and is not carried out.
+// carryOut makes an end that is committed come true: connections and processes. An exit has its own way (wire/PROTOCOL.md,
+// "The end") and is not carried out.
 func (s *Service) carryOut(r store.Session, e ending) {
 	link := s.links.get(r.Instance)
 	order := func() {

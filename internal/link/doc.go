@@ -8,5 +8,5 @@
 //	Conn      frames on one connection: one write per frame, heartbeat, dead-peer detection
 //	Endpoint  offsets, windows, credit, rounds and resume over one Conn after another
 //
-// The rules an Endpoint follows are numbered in wire/PROTOCOL.md.
+// The rules an Endpoint follows are in wire/PROTOCOL.md.
 package link
