@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"text/template"
 	"time"
 
@@ -190,16 +191,29 @@ func (s Service) giveState(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read state directory: %w", err)
 	}
-	paths := []string{string(s.State)}
+	// The directory comes last: until then nobody but us can put anything else in a file's place.
+	var paths []string
 	for _, e := range entries {
-		paths = append(paths, s.State.path(e.Name()))
+		if e.Type().IsRegular() && single(e) {
+			paths = append(paths, s.State.path(e.Name()))
+		}
 	}
-	for _, p := range paths {
+	for _, p := range append(paths, string(s.State)) {
 		if err := os.Lchown(p, int(acc.UID), int(acc.GID)); err != nil {
 			return sess.Wrap(err, sess.CodeDenied, "can't give "+p+" to "+s.User, "run it with sudo")
 		}
 	}
 	return nil
+}
+
+// single reports whether a file has one name only: one with another may be a file of somebody else's.
+func single(e fs.DirEntry) bool {
+	info, err := e.Info()
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Nlink == 1
 }
 
 // systemdRuns reports whether the systemd we would talk to is there.

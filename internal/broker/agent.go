@@ -65,6 +65,9 @@ func (s *Service) ServeAgent(ctx context.Context, conn ControlConn, addr netip.A
 		return errors.New("admit agent: a newer link of it is here")
 	}
 	defer s.leave(ctx, link)
+	if err := s.stillThere(ctx, link); err != nil {
+		return err
+	}
 	writing := make(chan struct{})
 	go func() { defer close(writing); link.write() }()
 	defer func() { link.close(); <-writing }()
@@ -73,6 +76,24 @@ func (s *Service) ServeAgent(ctx context.Context, conn ControlConn, addr netip.A
 		return err
 	}
 	return s.listen(ctx, link)
+}
+
+// stillThere refuses a link whose instance was removed between admit and put: RemoveInstance saw neither the one nor the
+// other.
+func (s *Service) stillThere(ctx context.Context, l *agentLink) error {
+	err := s.db.Read(ctx, func(tx *store.Tx) error {
+		_, err := tx.GetLiveInstance(ctx, l.org, l.instance)
+		return err
+	})
+	if err != nil && !isNotFound(err) {
+		return fmt.Errorf("look for instance: %w", err)
+	}
+	if err == nil {
+		return nil
+	}
+	e := sess.Public(errRemoved())
+	_ = l.conn.WriteControl(wire.Control{T: wire.ControlRefuse, Code: e.Code, Message: e.Message, Hint: e.Hint}) // it may be gone
+	return fmt.Errorf("admit agent: %w", e)
 }
 
 // greet challenges a new link and reads its hello.

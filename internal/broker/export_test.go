@@ -13,3 +13,8 @@ func Purge(ctx context.Context, s *Service) error { return s.purge(ctx) }
 
 // Online reports whether the server holds a control link of the instance.
 func Online(s *Service, i sess.InstanceID) bool { return s.links.get(i) != nil }
+
+// StillThere is what ServeAgent asks once a link is the present one of its instance.
+func StillThere(ctx context.Context, s *Service, org sess.OrgID, i sess.InstanceID, c ControlConn) error {
+	return s.stillThere(ctx, &agentLink{org: org, instance: i, conn: c})
+}

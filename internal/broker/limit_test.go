@@ -1,13 +1,16 @@
 package broker_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
 	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/broker"
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/store"
 	"github.com/sessctl/sess/internal/store/storetest"
+	"github.com/sessctl/sess/internal/wire"
 )
 
 // Nobody fills the server with sessions that never begin, and nobody else is kept from starting by somebody who tries.
@@ -34,6 +37,28 @@ func TestPendingSessionsAreLimited(t *testing.T) {
 		}
 		if _, err := w.Start(t.Context(), w.alice, in); err != nil {
 			t.Errorf("after one ended: %v", err)
+		}
+	})
+}
+
+// An instance that is removed in the moment in which its agent connects does not stay connected.
+func TestRemovedWhileConnecting(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		server, agent := newPipe()
+		if err := broker.StillThere(t.Context(), w.Service, w.org, w.instance, server); err != nil {
+			t.Fatal(err)
+		}
+		now := int64(1)
+		storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error {
+			_, err := tx.RemoveInstance(ctx, w.org, w.instance, &now)
+			return err
+		})
+		if err := broker.StillThere(t.Context(), w.Service, w.org, w.instance, server); !errors.Is(err, sess.ErrUnauthenticated) {
+			t.Errorf("a removed instance: %v", err)
+		}
+		if c, err := agent.ReadControl(); err != nil || c.T != wire.ControlRefuse {
+			t.Errorf("the agent heard %+v, %v", c, err)
 		}
 	})
 }
