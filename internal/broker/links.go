@@ -14,6 +14,9 @@ import (
 // told what it missed.
 const maxQueued = 1024
 
+// maxHeld bounds the sessions that one agent may say it has: more than any agent runs.
+const maxHeld = 4096
+
 // agentLink is one agent's control link, from its welcome on.
 type agentLink struct {
 	org      sess.OrgID
@@ -40,7 +43,7 @@ func newLink(i store.Instance, nonce string, conn ControlConn, sessions []sess.S
 		gone: make(chan struct{}), held: map[sess.SessionID]bool{}, offered: map[sess.SessionID]bool{},
 	}
 	for _, id := range sessions {
-		l.held[id] = true
+		l.hold(id)
 	}
 	return l
 }
@@ -111,10 +114,13 @@ func (l *agentLink) holds(id sess.SessionID) bool {
 	return l.held[id]
 }
 
+// hold notes that the agent has a session. It is the agent's word, so there is a limit to how much of it is kept.
 func (l *agentLink) hold(id sess.SessionID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.held[id] = true
+	if sess.ValidID("ses", string(id)) && len(l.held) < maxHeld {
+		l.held[id] = true
+	}
 }
 
 // release forgets a session that is over.
