@@ -245,13 +245,12 @@ func (p *pattern) Write(b []byte) (int, error) {
 
 // cutter is a TCP proxy whose connections can be cut or made half-open.
 type cutter struct {
-	t      testing.TB
-	l      net.Listener
-	to     string
-	mu     sync.Mutex
-	conns  map[*pipe]struct{}
-	wg     sync.WaitGroup
-	closed bool
+	t     testing.TB
+	l     net.Listener
+	to    string
+	mu    sync.Mutex
+	conns map[*pipe]struct{}
+	wg    sync.WaitGroup
 }
 
 type pipe struct {
