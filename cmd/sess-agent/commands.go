@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -54,15 +55,25 @@ func run(ctx context.Context, args []string, s streams) int {
 	}
 	var e *sess.Error
 	var usage usageError
-	_, _ = fmt.Fprintf(s.err, "sess-agent: %v\n", err)
+	_, _ = fmt.Fprintf(s.err, "sess-agent: %s\n", plain(err.Error()))
 	switch {
 	case errors.As(err, &usage):
 		_, _ = fmt.Fprintf(s.err, "hint: %s --help\n", cmd.CommandPath())
 		return exitUsage
 	case errors.As(err, &e) && e.Hint != "":
-		_, _ = fmt.Fprintf(s.err, "hint: %s\n", e.Hint)
+		_, _ = fmt.Fprintf(s.err, "hint: %s\n", plain(e.Hint))
 	}
 	return exitFailure
+}
+
+// plain takes what a terminal would act on out of a text: much of it is a server's word.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func rootCommand(o *options) *cobra.Command {

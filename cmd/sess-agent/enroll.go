@@ -42,9 +42,9 @@ private half never leaves this machine.`,
 			if err != nil {
 				return err
 			}
-			_, _ = fmt.Fprintf(o.err, "enrolled as %s (%s) at %s\n", id.Name, id.Instance, id.Server)
+			_, _ = fmt.Fprintf(o.err, "enrolled as %s (%s) at %s\n", plain(id.Name), id.Instance, id.Server)
 			_, _ = fmt.Fprintln(o.err, "hint: sess-agent run connects it; sess-agent install makes it a service")
-			_, err = fmt.Fprintln(o.out, id.Name)
+			_, err = fmt.Fprintln(o.out, plain(id.Name))
 			return err
 		},
 	}

@@ -67,7 +67,7 @@ func await(ctx context.Context, state agent.StateDir, d time.Duration) (agent.St
 func (o *options) print(s agent.Status) {
 	row := func(name, value string) {
 		if value != "" {
-			_, _ = fmt.Fprintf(o.out, "%-10s %s\n", name, value)
+			_, _ = fmt.Fprintf(o.out, "%-10s %s\n", name, plain(value))
 		}
 	}
 	row("instance", fmt.Sprintf("%s (%s)", s.Name, s.Instance))

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sessctl/sess/internal/link"
 	"github.com/sessctl/sess/internal/sess"
 )
 
@@ -27,6 +28,28 @@ func TestErrorsOfAServerCannotDriveTheTerminal(t *testing.T) {
 	}
 	if !strings.HasPrefix(string(b), "sessctl: no") || !strings.Contains(string(b), "\nhint: run") {
 		t.Errorf("told %q", b)
+	}
+}
+
+// TestNoCredentialInTheClear: neither a password nor a key goes to a server over http, but on this machine.
+func TestNoCredentialInTheClear(t *testing.T) {
+	for url, want := range map[string]bool{
+		"https://sess.example.com": true, "http://127.0.0.1:1": true, "http://localhost:1": true, "http://[::1]:1": true,
+		"http://sess.example.com": false, "http://10.0.0.1": false, "http://localhost.example.com": false,
+	} {
+		server, err := link.ParseServer(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := encrypted(server) == nil; got != want {
+			t.Errorf("%s: %v", url, got)
+		}
+		a := &app{getenv: func(name string) string {
+			return map[string]string{"SESSCTL_API_KEY": "key", "SESSCTL_SERVER": url, "SESSCTL_CONFIG_DIR": t.TempDir()}[name]
+		}}
+		if _, err := a.open(); (err == nil) != want {
+			t.Errorf("open %s: %v", url, err)
+		}
 	}
 }
 

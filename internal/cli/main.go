@@ -140,6 +140,9 @@ func (a *app) open() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := encrypted(server); err != nil {
+		return nil, err
+	}
 	bearer, err := a.bearer(server)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
+	"net"
 	"net/http"
 	"time"
 
@@ -22,11 +23,14 @@ func pinString(s link.Server) string { return pinScheme + hex.EncodeToString(s.P
 // and so is one whose certificate the system trusts. Anything else is shown to the person at the terminal, who decides;
 // in a script it fails.
 func (a *app) trust(ctx context.Context, s link.Server) (link.Server, error) {
-	if s.Pin != nil {
-		return s, a.notePinChange(s)
+	if err := encrypted(s); err != nil {
+		return s, err
 	}
 	if s.URL.Scheme != "https" {
 		return s, nil
+	}
+	if s.Pin != nil {
+		return s, a.notePinChange(s)
 	}
 	done := a.busy("connecting to " + s.URL.Host)
 	_, err := api.Call(ctx, a.openAs(s, "").API, api.GetServer, api.None{})
@@ -56,6 +60,16 @@ func (a *app) trust(ctx context.Context, s link.Server) (link.Server, error) {
 	}
 	s.Pin = pin
 	return s, nil
+}
+
+// encrypted refuses a server to which passwords, logins and keys would travel in the clear. On this machine itself they may.
+func encrypted(s link.Server) error {
+	host := s.URL.Hostname()
+	ip := net.ParseIP(host)
+	if s.URL.Scheme == "https" || host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return sess.New(sess.CodeInvalid, "the server's URL is http: passwords and keys would travel in the clear", "use https://"+s.URL.Host)
 }
 
 // notePinChange says so when a server that is known is named with another pin than before.
