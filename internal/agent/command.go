@@ -252,7 +252,7 @@ func (s *session) control(ctx context.Context, p *process.Process) {
 			}
 		}
 		if err != nil {
-			s.log.Warn("control message", "kind", uint8(kind), "error", err)
+			s.log.Debug("control message", "kind", uint8(kind), "error", err) // a client may send any number of them
 		}
 	}
 }
