@@ -194,3 +194,38 @@ func TestRefusedJoinsLeaveNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestPresenceIsToldInTheNewEpoch: a client that joins while the agent's ticket has opened an epoch already, and the agent
+// is not here yet, is present all the same; else a living session would count as one whose client never came.
+func TestPresenceIsToldInTheNewEpoch(t *testing.T) {
+	w := newWorld(t)
+	w.term = true
+	s := &shell{world: w, gens: &generations{}, agent: link.NewEndpoint(link.EndpointConfig{Side: sess.SideAgent, Session: w.id, Window: 1, Boot: sess.NewBootID()})}
+	s.client = s.newClient(false)
+	defer s.client.Close(nil)
+	w.mu.Lock()
+	w.ahead = 1 // the agent has redeemed, and is on its way
+	w.mu.Unlock()
+	go s.drive(t.Context(), s.client, sess.SideClient, s.gens)
+	for deadline := time.Now().Add(5 * time.Second); w.relay.Sessions() == 0; time.Sleep(time.Millisecond) { //nolint:forbidigo // polls
+		if time.Now().After(deadline) {
+			t.Fatal("the client did not join")
+		}
+	}
+	time.Sleep(50 * time.Millisecond) //nolint:forbidigo // the agent takes a moment
+	w.mu.Lock()
+	w.ahead = 0
+	w.mu.Unlock()
+	s.agentEnds(t)
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) { //nolint:forbidigo // polls
+		w.mu.Lock()
+		here := w.here
+		w.mu.Unlock()
+		if here == [2]bool{true, true} {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the broker was told %v, want both", here)
+		}
+	}
+}

@@ -92,8 +92,9 @@ func (s *session) allDone(p *party) {
 	if a := s.parties[sideIndex(sess.SideAgent)]; a != nil && a.went {
 		s.tell(a, wire.Done, nil)
 	}
-	epoch := s.epoch
-	s.call(func(ctx context.Context) error { return s.relay.broker.Delivered(ctx, s.org, s.id, epoch) })
+	s.call(func(ctx context.Context) error {
+		return s.current(ctx, func(epoch uint64) error { return s.relay.broker.Delivered(ctx, s.org, s.id, epoch) })
+	})
 	p.conn.Close()
 }
 
@@ -208,16 +209,45 @@ func (s *session) over() bool {
 	return true
 }
 
-// presence tells the broker that a side came or went; the caller holds mu.
+// presence tells the broker that a side came or went.
 func (s *session) presence(side sess.Side, here bool) func(context.Context) error {
-	epoch := s.epoch
 	return func(ctx context.Context) error {
-		err := s.relay.broker.Present(ctx, s.org, s.id, epoch, side, here)
+		err := s.current(ctx, func(epoch uint64) error {
+			return s.relay.broker.Present(ctx, s.org, s.id, epoch, side, here)
+		})
 		if here && errors.Is(err, sess.ErrEnded) { // it ended between the ticket and the join
 			s.cut(wire.EndFrame{Reason: sess.EndEnded, Message: sess.Public(err).Message})
 			return nil
 		}
 		return err
+	}
+}
+
+// current calls f with the session's epoch, and again when that has moved on meanwhile: the agent's ticket opens an epoch a
+// moment before its connection is here. When no agent of the new epoch comes, the session is another node's: both
+// connections are dropped.
+func (s *session) current(ctx context.Context, f func(epoch uint64) error) error {
+	for tries := 0; ; tries++ {
+		s.mu.Lock()
+		epoch := s.epoch
+		s.mu.Unlock()
+		err := f(epoch)
+		if !errors.Is(err, sess.ErrMoved) {
+			return err
+		}
+		if tries == epochTries {
+			for i := range s.conns {
+				if p := s.conns[i].Load(); p != nil {
+					p.conn.Close()
+				}
+			}
+			return err
+		}
+		select {
+		case <-time.After(epochDelay):
+		case <-ctx.Done():
+			return err
+		}
 	}
 }
 

@@ -156,9 +156,11 @@ func (s *session) record(p *party, h wire.Header, payload []byte) (*link.Conn, e
 		return nil, mistake("channel %d: %v", h.Channel, err)
 	}
 	if errors.Is(err, recording.ErrDiffers) {
-		epoch, side := s.epoch, p.side
+		side := p.side
 		s.call(func(ctx context.Context) error {
-			return s.relay.broker.Failed(ctx, s.org, s.id, epoch, sess.EndTampered, fmt.Sprintf("the %s sent channel %d again with other bytes", side, h.Channel))
+			return s.current(ctx, func(epoch uint64) error {
+				return s.relay.broker.Failed(ctx, s.org, s.id, epoch, sess.EndTampered, fmt.Sprintf("the %s sent channel %d again with other bytes", side, h.Channel))
+			})
 		})
 	}
 	if err != nil {

@@ -34,6 +34,8 @@ const (
 	helloTimeout = 10 * time.Second       // a side that does not answer ask by then is gone
 	lastWords    = time.Second            // a side that was told the end may take this long to hear it
 	retryDelay   = 500 * time.Millisecond // between tries to tell the broker something
+	epochDelay   = 20 * time.Millisecond  // for the agent of a new epoch to join
+	epochTries   = 100
 )
 
 // Broker is what the relay tells about a session, and asks. Every call names the epoch it is about; an error that is

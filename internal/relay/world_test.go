@@ -37,6 +37,7 @@ type world struct {
 	relay   *relay.Relay
 	id      sess.SessionID
 	epoch   uint64
+	ahead   uint64 // by how much the broker's epoch is ahead of what joins here
 	gens    [2]uint64
 	first   [2]bool
 	ends    int
@@ -46,6 +47,7 @@ type world struct {
 	free    time.Duration
 	term    bool
 	failed  []string
+	here    [2]bool      // what the broker was told of each side
 	present func() error // what the broker says of a side that comes; nil: welcome
 }
 
@@ -125,10 +127,16 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 }
 
 // Present implements relay.Broker.
-func (w *world) Present(_ context.Context, _ sess.OrgID, _ sess.SessionID, _ uint64, _ sess.Side, here bool) error {
+func (w *world) Present(_ context.Context, _ sess.OrgID, _ sess.SessionID, epoch uint64, side sess.Side, here bool) error {
 	if here && w.present != nil {
 		return w.present()
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if epoch != w.epoch+w.ahead {
+		return sess.ErrMoved
+	}
+	w.here[index(side)] = here
 	return nil
 }
 
