@@ -148,13 +148,6 @@ func (p *proxy) pass(n int) bool {
 	return !p.refuses
 }
 
-// passed is how many bytes went through.
-func (p *proxy) passed() int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.bytes
-}
-
 // cut breaks all connections that there are.
 func (p *proxy) cut() {
 	p.mu.Lock()
