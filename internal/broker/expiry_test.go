@@ -150,6 +150,68 @@ func TestRestart(t *testing.T) {
 	})
 }
 
+// A server that starts completes the recordings that the one before left open behind their session's end.
+func TestRestartCompletesRecordings(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		a := w.connect()
+		delivered, complete, waiting := w.both(a), w.both(a), w.both(a)
+		for _, s := range []session{delivered, complete, waiting} {
+			w.exited(s, 1, 0)
+		}
+		for _, s := range []session{delivered, complete} {
+			if err := w.Delivered(t.Context(), w.org, s.id, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 { // said twice, one event
+			if err := w.Recorded(t.Context(), w.org, complete.id, sess.RecordingComplete, 1, 1, "ab", ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := w.events(complete.id, policy.RecordingClosed, ""); n != 1 {
+			t.Errorf("%d events that the recording is complete", n)
+		}
+		w.Close()
+		a.close()
+		w.boot()
+		w.wantCut(delivered.id)
+		w.wantNoCut()
+		w.pass(time.Hour) // nobody fetched it while the next server was down
+		w.Close()
+		w.boot()
+		seen := map[sess.SessionID]bool{(<-w.relay.by).id: true, (<-w.relay.by).id: true}
+		if !seen[delivered.id] || !seen[waiting.id] {
+			t.Errorf("completed %v", seen)
+		}
+	})
+}
+
+// A client that comes back after a restart only to say that it has everything is the last that comes: with it the
+// recording is complete.
+func TestDeliveredWithoutAgent(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t))
+	a := w.connect()
+	s := w.both(a)
+	w.exited(s, 1, 0)
+	w.Close()
+	a.close()
+	w.boot()
+	fresh, err := w.resume(s, s.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.join(s, fresh.Token, s.key); err != nil {
+		t.Fatal(err)
+	}
+	w.present(s, 1, sess.SideClient, true)
+	w.wantNoCut()
+	if err := w.Delivered(t.Context(), w.org, s.id, 1); err != nil {
+		t.Fatal(err)
+	}
+	w.wantCut(s.id)
+}
+
 // A session whose owner does not come back after a restart is not shown as active for long, and its grace counts from the
 // restart.
 func TestRestartWithoutOwner(t *testing.T) {

@@ -160,7 +160,11 @@ func (s *Service) Delivered(ctx context.Context, org sess.OrgID, id sess.Session
 		return fmt.Errorf("note delivery: %w", err)
 	}
 	s.lives.delivered(id)
+	agent := s.lives.agentHere(id)
 	s.settle(after)
+	if after.State == sess.StateEnded && !agent {
+		s.cut(after) // the agent has nothing left to come for, and with the client goes the last who could close the recording
+	}
 	return nil
 }
 
@@ -173,9 +177,14 @@ func (s *Service) settle(r store.Session) {
 	s.lives.update(r)
 }
 
-// Recorded says how the recording of a session stands: when a segment closes, and when it is complete.
+// Recorded says how the recording of a session stands: when a segment closes, and when it is complete. Saying the same of
+// a complete one again changes nothing.
 func (s *Service) Recorded(ctx context.Context, org sess.OrgID, id sess.SessionID, state sess.RecordingState, bytes, stored int64, digest, problem string) error {
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		before, err := tx.GetSession(ctx, org, id)
+		if err == nil && before.Recording != sess.RecordingActive && before.Recording == state && before.RecDigest == digest {
+			return nil
+		}
 		n, err := tx.SaveRecording(ctx, store.SaveRecordingParams{
 			Org: org, ID: id, Recording: state, RecBytes: bytes, RecStored: stored, RecDigest: digest, RecProblem: problem,
 		})

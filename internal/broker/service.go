@@ -135,7 +135,7 @@ func (s *Service) Close() {
 // Recover takes over from the server that ran here before, once, before anything is served: nobody is connected yet, and
 // the sessions that live keep their state. Their times count from now.
 func (s *Service) Recover(ctx context.Context) error {
-	var live, tails []store.Session
+	var live, tails, unclosed []store.Session
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		if err := tx.PutNode(ctx, s.node, s.base, store.Micros(s.born)); err != nil {
 			return fmt.Errorf("enter node: %w", err)
@@ -151,6 +151,9 @@ func (s *Service) Recover(ctx context.Context) error {
 		if tails, err = tx.ListLingeringSessionsOfNode(ctx, s.node, &since); err != nil {
 			return fmt.Errorf("list ended sessions: %w", err)
 		}
+		if unclosed, err = tx.ListUnclosedRecordingsOfNode(ctx, s.node); err != nil {
+			return fmt.Errorf("list unclosed recordings: %w", err)
+		}
 		return nil
 	})
 	if err != nil {
@@ -162,6 +165,11 @@ func (s *Service) Recover(ctx context.Context) error {
 	for _, r := range tails {
 		if tail(r, s.born) {
 			s.lives.add(r, s.born)
+		}
+	}
+	for _, r := range unclosed { // the server before ended between the session's end and its recording's
+		if !tail(r, s.born) {
+			s.cut(r)
 		}
 	}
 	return nil

@@ -196,7 +196,11 @@ func (r *Relay) Cut(org sess.OrgID, id sess.SessionID, f wire.EndFrame) {
 		defer r.joins.Done()
 		s, err := r.enter(Join{Org: org, Session: id})
 		if err != nil {
-			if !errors.Is(err, recording.ErrFinal) && !errors.Is(err, errClosed) {
+			switch {
+			case errors.Is(err, errClosed):
+			case errors.Is(err, recording.ErrFinal):
+				r.restate(org, id)
+			default:
 				r.log.Warn("complete recording", "session", id, "err", err)
 			}
 			return
@@ -214,6 +218,22 @@ func (r *Relay) finalise(org sess.OrgID, id sess.SessionID, j *recording.Journal
 		sum.State, sum.Problem = sess.RecordingIncomplete, "it could not be completed"
 	}
 	if err := r.broker.Recorded(r.ctx, org, id, sum.State, sum.Bytes, sum.Stored, sum.Digest, sum.Problem); err != nil {
+		r.log.Error("state recording", "session", id, "err", err)
+	}
+}
+
+// restate tells the broker of a recording that is complete: a server may have died between completing it and saying so.
+func (r *Relay) restate(org sess.OrgID, id sess.SessionID) {
+	rep, err := r.dir.Verify(org, id)
+	if err != nil {
+		r.log.Error("read complete recording", "session", id, "err", err)
+		return
+	}
+	problem := ""
+	if len(rep.Problems) > 0 {
+		problem = rep.Problems[0]
+	}
+	if err := r.broker.Recorded(r.ctx, org, id, rep.State, rep.Bytes, rep.Stored, rep.Digest, problem); err != nil {
 		r.log.Error("state recording", "session", id, "err", err)
 	}
 }

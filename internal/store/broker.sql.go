@@ -1051,6 +1051,77 @@ func (q *Queries) ListSessionsByPrefix(ctx context.Context, org sess.OrgID, patt
 	return items, nil
 }
 
+const listUnclosedRecordingsOfNode = `-- name: ListUnclosedRecordingsOfNode :many
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem FROM session WHERE node = $1 AND state = 'ended' AND recording = 'recording' ORDER BY id
+`
+
+// Ended, with a recording that was never completed, of all organisations.
+func (q *Queries) ListUnclosedRecordingsOfNode(ctx context.Context, node sess.NodeID) ([]Session, error) {
+	rows, err := q.db.QueryContext(ctx, listUnclosedRecordingsOfNode, node)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Session{}
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(
+			&i.Org,
+			&i.ID,
+			&i.Kind,
+			&i.State,
+			&i.Instance,
+			&i.InstanceName,
+			&i.Project,
+			&i.Hostname,
+			&i.InstanceAddr,
+			&i.UserID,
+			&i.UserName,
+			&i.Credential,
+			&i.CredentialID,
+			&i.ClientAddr,
+			&i.OSUser,
+			&i.Reason,
+			&i.Command,
+			&i.Tty,
+			&i.OwnerKey,
+			&i.FormerKeys,
+			&i.Node,
+			&i.Epoch,
+			&i.ClientMinted,
+			&i.ClientRedeemed,
+			&i.AgentMinted,
+			&i.AgentRedeemed,
+			&i.GraceMS,
+			&i.CreatedAt,
+			&i.StartedAt,
+			&i.OwnerAt,
+			&i.DetachedAt,
+			&i.EndedAt,
+			&i.EndReason,
+			&i.EndedBy,
+			&i.EndMessage,
+			&i.Exit,
+			&i.DeliveredAt,
+			&i.Recording,
+			&i.RecBytes,
+			&i.RecStored,
+			&i.RecDigest,
+			&i.RecProblem,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const lockSession = `-- name: LockSession :one
 UPDATE session SET state = state WHERE org = $1 AND id = $2 RETURNING org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem
 `

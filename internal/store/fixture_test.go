@@ -101,7 +101,7 @@ func columnsOf(t *testing.T, table string) []column {
 var variants = map[string][]map[string]any{
 	"session": {
 		{"id": "ses_detached", "state": "detached", "detached_at": timeCreated},
-		{"id": "ses_exited", "state": "ended", "end_reason": "exit", "ended_at": timeCreated + 1, "started_at": timeCreated},
+		{"id": "ses_exited", "state": "ended", "end_reason": "exit", "ended_at": timeCreated + 1, "recording": "recording", "started_at": timeCreated},
 	},
 	"audit_event": {{"id": "evt_placed", "idx": 0}, {"id": "evt_placed1", "idx": 1}},
 	// Of a session that ended: housekeeping takes them.

@@ -22,13 +22,14 @@ var everyOrg = map[string]string{
 	"ListUnplacedAuditLogs": "the sequencer serves all logs",
 	"ListAuditLogs":         "the owner of the box checks all logs",
 
-	"ListLiveSessionsOfNode":      "a node looks after the sessions it relays, of all orgs",
-	"ListLingeringSessionsOfNode": "a node looks after the sessions it relays, of all orgs",
-	"ListExpiredSessionsOfNode":   "a node looks after the sessions it relays, of all orgs",
-	"ForgetLinksOfNode":           "a node that starts forgets the links it had, of all orgs",
-	"PurgeSessionParams":          "housekeeping by age",
-	"PurgeTickets":                "housekeeping by age",
-	"PurgeResumeNonces":           "housekeeping by age",
+	"ListLiveSessionsOfNode":       "a node looks after the sessions it relays, of all orgs",
+	"ListLingeringSessionsOfNode":  "a node looks after the sessions it relays, of all orgs",
+	"ListUnclosedRecordingsOfNode": "a node looks after the sessions it relays, of all orgs",
+	"ListExpiredSessionsOfNode":    "a node looks after the sessions it relays, of all orgs",
+	"ForgetLinksOfNode":            "a node that starts forgets the links it had, of all orgs",
+	"PurgeSessionParams":           "housekeeping by age",
+	"PurgeTickets":                 "housekeeping by age",
+	"PurgeResumeNonces":            "housekeeping by age",
 }
 
 // boxTables have no org: they belong to the box.

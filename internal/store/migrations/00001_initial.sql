@@ -190,6 +190,7 @@ CREATE TABLE session (
     PRIMARY KEY (org, id)
 );
 CREATE INDEX session_undelivered ON session (node, ended_at) WHERE state = 'ended' AND end_reason = 'exit' AND delivered_at IS NULL;
+CREATE INDEX session_unclosed ON session (node) WHERE state = 'ended' AND recording = 'recording';
 CREATE INDEX session_of_node ON session (node, state) WHERE state <> 'ended';
 CREATE INDEX session_list ON session (org, created_at, id);
 CREATE INDEX session_live ON session (org, instance) WHERE state <> 'ended';

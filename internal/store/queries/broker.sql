@@ -79,6 +79,10 @@ SELECT * FROM session WHERE node = $1 AND state <> 'ended' ORDER BY id;
 -- Ended by exit and not delivered yet, of all organisations.
 SELECT * FROM session WHERE node = $1 AND state = 'ended' AND end_reason = 'exit' AND delivered_at IS NULL AND ended_at > $2 ORDER BY id;
 
+-- name: ListUnclosedRecordingsOfNode :many
+-- Ended, with a recording that was never completed, of all organisations.
+SELECT * FROM session WHERE node = $1 AND state = 'ended' AND recording = 'recording' ORDER BY id;
+
 -- name: ListExpiredSessionsOfNode :many
 -- Pending or detached, and for too long by the clock alone, of all organisations; the caller looks again.
 SELECT * FROM session
