@@ -27,6 +27,11 @@ func (w *world) evidence() error {
 	if err := w.do("audit", "verify", w.path("audit.jsonl"), "--key", key); err != nil {
 		return err
 	}
+	return poll("every end has its event", w.oneEndEach) // a session may be ending just now
+}
+
+// oneEndEach checks that every session that ended has exactly one event that says so, and no other has.
+func (w *world) oneEndEach() error {
 	sessions, err := get[[]api.Session](w, "session", "list", "--all", "--limit", "0")
 	if err != nil {
 		return err

@@ -80,8 +80,10 @@ func (w *world) spawn(log string, env []string, name string, args ...string) (*p
 }
 
 // poll looks until there is nothing wrong any more.
-func poll(what string, wrong func() error) error {
-	deadline := time.Now().Add(patience)
+func poll(what string, wrong func() error) error { return pollFor(patience, what, wrong) }
+
+func pollFor(limit time.Duration, what string, wrong func() error) error {
+	deadline := time.Now().Add(limit)
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
@@ -90,7 +92,7 @@ func poll(what string, wrong func() error) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s: still not so after %s: %w", what, patience, err)
+			return fmt.Errorf("%s: still not so after %s: %w", what, limit, err)
 		}
 		<-tick.C
 	}
