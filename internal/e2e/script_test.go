@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", binaries+":"+os.Getenv("PATH"))
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("TOP", filepath.Dir(binaries)) // others may look into it
 			env.Setenv("TERM", "dumb")
 			env.Setenv("LC_ALL", "C.UTF-8")
 			if err := os.Chmod(env.WorkDir, 0o755); err != nil {

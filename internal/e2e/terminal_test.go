@@ -253,8 +253,8 @@ func TestTmux(t *testing.T) {
 		lines := strings.Split(s.text(), "\n")
 		return len(lines) == 20 && strings.Contains(lines[19], "[0]")
 	})
-	s.typ("stty size | sed 's/^/si''ze /'\r")
-	s.see("size 9 ")
+	s.typ("until stty size | grep -q '^9 '; do sleep 0.1; done; echo si''ze 9 it is\r") // tmux tells panes a moment later
+	s.see("size 9 it is")
 	s.typ("\x02d")
 	s.see("[detached")
 	s.exits(0)
