@@ -178,7 +178,9 @@ func (d *Dir) Open(org sess.OrgID, id sess.SessionID, meta Meta) (*Journal, erro
 }
 
 // Verify reads the recording of a session from end to end and says what it found; see the function Verify.
-func (d *Dir) Verify(org sess.OrgID, id sess.SessionID) (Report, error) { return Verify(d.path, org, id) }
+func (d *Dir) Verify(org sess.OrgID, id sess.SessionID) (Report, error) {
+	return Verify(d.path, org, id)
+}
 
 func (d *Dir) reserve(id sess.SessionID) error {
 	d.mu.Lock()
