@@ -42,7 +42,7 @@ func seeded(t *testing.T) *rand.Rand {
 		}
 	}
 	t.Logf("SESS_E2E_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's chance
+	return rand.New(rand.NewPCG(seed, 0))
 }
 
 func roughWorld(t *testing.T) *rough {
