@@ -177,6 +177,16 @@ func (d *Dir) Open(org sess.OrgID, id sess.SessionID, meta Meta) (*Journal, erro
 	return j, nil
 }
 
+// Has reports whether there is a recording of a session, whatever its state.
+func (d *Dir) Has(org sess.OrgID, id sess.SessionID) bool {
+	dir, err := sessionDir(d.path, org, id)
+	if err != nil {
+		return false
+	}
+	_, err = os.Stat(filepath.Join(dir, metaFile))
+	return err == nil
+}
+
 // Verify reads the recording of a session from end to end and says what it found; see the function Verify.
 func (d *Dir) Verify(org sess.OrgID, id sess.SessionID) (Report, error) {
 	return Verify(d.path, org, id)

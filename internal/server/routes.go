@@ -41,8 +41,8 @@ func (s *Server) routes() http.Handler {
 	bind(s, api.ListKeys, s.identity.ListKeys)
 	bind(s, api.DeleteKey, noOutIn(s.identity.DeleteKey))
 
-	bind(s, api.ListRecordings, s.broker.Recordings)
-	bind(s, api.GetRecording, s.broker.Recording)
+	bind(s, api.ListRecordings, s.listRecordings)
+	bind(s, api.GetRecording, s.showRecording)
 
 	bind(s, api.ListAudit, s.listAudit)
 	bind(s, api.VerifyAudit, noIn(s.verifyAudit))
