@@ -73,13 +73,15 @@ func sitAt(t *testing.T, env []string, cols, rows int, name string, args ...stri
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = s.cmd.Wait(); close(s.done) })
-	wg.Go(s.show)
+	var shown sync.WaitGroup
+	shown.Go(s.show)
 	wg.Go(s.answer)
 	t.Cleanup(func() {
 		_ = s.cmd.Process.Kill()
 		<-s.done
 		_ = ptmx.Close()
 		_ = tty.Close()
+		shown.Wait()
 		_ = s.screen.Close()
 		wg.Wait()
 		if t.Failed() {

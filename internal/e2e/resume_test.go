@@ -51,9 +51,8 @@ func roughWorld(t *testing.T) *rough {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := func() string { return w.listen }
-	r := &rough{world: w, t: t, random: seeded(t), client: newProxy(t, target), agent: newProxy(t, target)}
-	admin := newProxy(t, target)      // for looking on: never touched
+	r := &rough{world: w, t: t, random: seeded(t), client: newProxy(t, w.address), agent: newProxy(t, w.address)}
+	admin := newProxy(t, w.address)   // for looking on: never touched
 	t.Cleanup(func() { w.finish(t) }) // before the proxies close
 	w.routes["admin"], w.routes["web-1"] = admin.env(), r.agent.env()
 	w.mustAccept(t)

@@ -33,7 +33,9 @@ type world struct {
 	dir    string
 	key    string // an API key of the admin's, for looking at the evidence however the test left the login
 	public string // the URL in front of proxies; empty: the server's own
-	listen string // once known, so that a restarted server is where it was
+
+	lmu    sync.Mutex // protects the following
+	listen string     // once known, so that a restarted server is where it was
 
 	mu     sync.Mutex // protects the following
 	server *process
@@ -196,12 +198,19 @@ func (w *world) path(parts ...string) string {
 	return filepath.Join(append([]string{w.dir}, parts...)...)
 }
 
+// address is where the server listens.
+func (w *world) address() string {
+	w.lmu.Lock()
+	defer w.lmu.Unlock()
+	return w.listen
+}
+
 var listensOn = regexp.MustCompile(`sess-server listens on (\S+);`)
 
 func (w *world) startServer() error {
 	_ = os.Remove(w.path("data", "url"))
 	begin, _ := os.ReadFile(w.path("server.log"))
-	args := []string{"serve", "--data-dir", w.path("data"), "--listen", w.listen}
+	args := []string{"serve", "--data-dir", w.path("data"), "--listen", w.address()}
 	if w.public != "" {
 		args = append(args, "--public-url", w.public)
 	}
@@ -227,7 +236,9 @@ func (w *world) startServer() error {
 		if m == nil {
 			return errors.New("it does not say where it listens")
 		}
+		w.lmu.Lock()
 		w.listen = string(m[1])
+		w.lmu.Unlock()
 		return nil
 	})
 	if err != nil {
@@ -263,17 +274,21 @@ func (w *world) url() string {
 
 var acceptLink = regexp.MustCompile(`sessctl accept '([^']*)'`)
 
-// link is the one-time link that the server printed first.
-func (w *world) link() (string, error) {
-	log, err := os.ReadFile(w.path("server.log"))
-	if err != nil {
-		return "", err
-	}
-	m := acceptLink.FindSubmatch(log)
-	if m == nil {
-		return "", errors.New("the server printed no link")
-	}
-	return string(m[1]), nil
+// link is the one-time link that the server prints a moment after it listens.
+func (w *world) link() (link string, err error) {
+	err = poll("the server prints a link", func() error {
+		log, err := os.ReadFile(w.path("server.log"))
+		if err != nil {
+			return err
+		}
+		m := acceptLink.FindSubmatch(log)
+		if m == nil {
+			return errors.New("the server printed no link")
+		}
+		link = string(m[1])
+		return nil
+	})
+	return link, err
 }
 
 // accept makes the admin, by the real client.
