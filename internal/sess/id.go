@@ -29,6 +29,10 @@ type (
 	TokenID string
 	// GrantID names a grant: a role given to a user on an organisation or a project.
 	GrantID string
+	// TeamID names a group of users.
+	TeamID string
+	// IDPID names an identity provider that an organisation set up.
+	IDPID string
 	// EventID names an audit event.
 	EventID string
 	// BootID names one life of an agent process. A session never outlives the boot that runs it.
@@ -72,6 +76,12 @@ func NewTokenID() TokenID { return TokenID(newID("tok")) }
 
 // NewGrantID returns a fresh identifier of a grant.
 func NewGrantID() GrantID { return GrantID(newID("gra")) }
+
+// NewTeamID returns a fresh identifier of a group.
+func NewTeamID() TeamID { return TeamID(newID("grp")) }
+
+// NewIDPID returns a fresh identifier of an identity provider.
+func NewIDPID() IDPID { return IDPID(newID("idp")) }
 
 // NewEventID returns a fresh identifier of an audit event.
 func NewEventID() EventID { return EventID(newID("evt")) }

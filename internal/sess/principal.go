@@ -1,6 +1,9 @@
 package sess
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // UserKind tells people from programs.
 type UserKind string
@@ -8,7 +11,18 @@ type UserKind string
 // The kinds of user.
 const (
 	UserLocal   UserKind = "local"   // a person with a password here
+	UserIDP     UserKind = "idp"     // a person whom an identity provider sends
 	UserMachine UserKind = "machine" // a program: API keys, no password, no console
+)
+
+// Stage is what a login has to do before it may do anything else.
+type Stage string
+
+// The stages.
+const (
+	StageNone     Stage = ""         // nothing: it is a full login
+	StagePassword Stage = "password" // change the temporary password
+	StageMFA      Stage = "mfa"      // enrol a second factor, which the organisation demands
 )
 
 // Credential says how a principal proved who it is.
@@ -34,6 +48,9 @@ type Principal struct {
 	Instance     InstanceID // set when the principal is an agent
 	Credential   Credential
 	CredentialID string     // the login's, key's or instance's id; never a secret
+	Stage        Stage      // of a login: what has to be done first
+	MFAAt        time.Time  // when this login last showed a second factor; zero: never
+	IDP          string     // name of the identity provider of this login; empty: a password
 	Addr         netip.Addr // client address as the server believes it
 	RequestID    string     // names the API request in logs and audit
 }
@@ -43,20 +60,30 @@ func System(org OrgID) Principal {
 	return Principal{Org: org, Name: "sess-server", Credential: CredentialSystem}
 }
 
-// Role names a built-in role.
+// Role names a role: one of the built-in ones, or one of an organisation's own.
 type Role string
 
 // The built-in roles.
 const (
-	RoleAdmin    Role = "org-admin"
-	RoleOperator Role = "operator"
-	RoleReadOnly Role = "read-only"
-	RoleAuditor  Role = "auditor"
+	RoleAdmin        Role = "org-admin"
+	RoleProjectAdmin Role = "project-admin"
+	RoleOperator     Role = "operator"
+	RoleSupport      Role = "support"
+	RoleReadOnly     Role = "read-only"
+	RoleAuditor      Role = "auditor"
 )
 
-// Grant is a role given to a user on the whole organisation or on one project.
+// Grant is a role given to a user, directly or by a group, on the whole organisation or on one project.
 type Grant struct {
 	ID      GrantID
 	Role    Role
 	Project ProjectID // empty: the whole organisation
+	Team    TeamID    // the group it comes by; empty: given to the user
+}
+
+// Controls are what a role holds besides permissions: limits that are not yes or no. Of several roles that apply the
+// strictest counts. It is kept as JSON.
+type Controls struct {
+	OSUsers []string `json:"os_users,omitempty"` // names that may be asked for; none: any
+	Kinds   []Kind   `json:"kinds,omitempty"`    // kinds of session; none: any
 }

@@ -119,7 +119,7 @@ func (q *Queries) GetNode(ctx context.Context, id sess.NodeID) (Node, error) {
 }
 
 const getSession = `-- name: GetSession :one
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem FROM session WHERE org = $1 AND id = $2
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE org = $1 AND id = $2
 `
 
 func (q *Queries) GetSession(ctx context.Context, org sess.OrgID, iD sess.SessionID) (Session, error) {
@@ -168,12 +168,14 @@ func (q *Queries) GetSession(ctx context.Context, org sess.OrgID, iD sess.Sessio
 		&i.RecStored,
 		&i.RecDigest,
 		&i.RecProblem,
+		&i.MFAAt,
+		&i.IDP,
 	)
 	return i, err
 }
 
 const getSessionByID = `-- name: GetSessionByID :one
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem FROM session WHERE id = $1
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE id = $1
 `
 
 // Whoever resumes by the session's key is known by nothing else yet; its signature is checked against the row.
@@ -223,12 +225,14 @@ func (q *Queries) GetSessionByID(ctx context.Context, id sess.SessionID) (Sessio
 		&i.RecStored,
 		&i.RecDigest,
 		&i.RecProblem,
+		&i.MFAAt,
+		&i.IDP,
 	)
 	return i, err
 }
 
 const getSessionOwner = `-- name: GetSessionOwner :one
-SELECT member.org, member.user_id, member.kind, member.name, member.active, member.created_at,
+SELECT member.org, member.user_id, member.kind, member.name, member.active, member.created_at, member.idp, member.last_seen_at, member.valid_seconds, member.active_login, member.deleted_at,
     (SELECT COUNT(*) FROM login WHERE login.org = member.org AND login.user_id = member.user_id
         AND login.id = CAST($1 AS TEXT) AND login.revoked_at IS NULL) AS logins,
     (SELECT COUNT(*) FROM api_key WHERE api_key.org = member.org AND api_key.user_id = member.user_id
@@ -237,14 +241,19 @@ FROM member WHERE member.org = $2 AND member.user_id = $3
 `
 
 type GetSessionOwnerRow struct {
-	Org       sess.OrgID
-	UserID    sess.UserID
-	Kind      sess.UserKind
-	Name      string
-	Active    int64
-	CreatedAt int64
-	Logins    int64
-	ApiKeys   int64
+	Org          sess.OrgID
+	UserID       sess.UserID
+	Kind         sess.UserKind
+	Name         string
+	Active       int64
+	CreatedAt    int64
+	IDP          sess.IDPID
+	LastSeenAt   *int64
+	ValidSeconds int64
+	ActiveLogin  int64
+	DeletedAt    *int64
+	Logins       int64
+	ApiKeys      int64
 }
 
 // Who owns a session, and how many unrevoked logins and keys have the id of the credential it was started by.
@@ -258,6 +267,11 @@ func (q *Queries) GetSessionOwner(ctx context.Context, credentialID string, org 
 		&i.Name,
 		&i.Active,
 		&i.CreatedAt,
+		&i.IDP,
+		&i.LastSeenAt,
+		&i.ValidSeconds,
+		&i.ActiveLogin,
+		&i.DeletedAt,
 		&i.Logins,
 		&i.ApiKeys,
 	)
@@ -437,7 +451,7 @@ func (q *Queries) InsertTicket(ctx context.Context, arg InsertTicketParams) erro
 }
 
 const listExpiredSessionsOfNode = `-- name: ListExpiredSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem FROM session
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session
 WHERE node = $1 AND state <> 'ended'
   AND ((state = 'pending' AND created_at <= CAST($2 AS BIGINT))
        OR (state = 'detached' AND detached_at + grace_ms * 1000 <= CAST($3 AS BIGINT)))
@@ -497,6 +511,8 @@ func (q *Queries) ListExpiredSessionsOfNode(ctx context.Context, node sess.NodeI
 			&i.RecStored,
 			&i.RecDigest,
 			&i.RecProblem,
+			&i.MFAAt,
+			&i.IDP,
 		); err != nil {
 			return nil, err
 		}
@@ -512,7 +528,7 @@ func (q *Queries) ListExpiredSessionsOfNode(ctx context.Context, node sess.NodeI
 }
 
 const listLingeringSessionsOfNode = `-- name: ListLingeringSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem FROM session WHERE node = $1 AND state = 'ended' AND end_reason = 'exit' AND delivered_at IS NULL AND ended_at > $2 ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE node = $1 AND state = 'ended' AND end_reason = 'exit' AND delivered_at IS NULL AND ended_at > $2 ORDER BY id
 `
 
 // Ended by exit and not delivered yet, of all organisations.
@@ -568,6 +584,8 @@ func (q *Queries) ListLingeringSessionsOfNode(ctx context.Context, node sess.Nod
 			&i.RecStored,
 			&i.RecDigest,
 			&i.RecProblem,
+			&i.MFAAt,
+			&i.IDP,
 		); err != nil {
 			return nil, err
 		}
@@ -583,7 +601,7 @@ func (q *Queries) ListLingeringSessionsOfNode(ctx context.Context, node sess.Nod
 }
 
 const listLiveSessionsOfCredential = `-- name: ListLiveSessionsOfCredential :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem FROM session WHERE org = $1 AND credential_id = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE org = $1 AND credential_id = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.OrgID, credentialID string) ([]Session, error) {
@@ -638,6 +656,8 @@ func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.Org
 			&i.RecStored,
 			&i.RecDigest,
 			&i.RecProblem,
+			&i.MFAAt,
+			&i.IDP,
 		); err != nil {
 			return nil, err
 		}
@@ -653,7 +673,7 @@ func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.Org
 }
 
 const listLiveSessionsOfInstance = `-- name: ListLiveSessionsOfInstance :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem FROM session WHERE org = $1 AND instance = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE org = $1 AND instance = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID, instance sess.InstanceID) ([]Session, error) {
@@ -708,6 +728,8 @@ func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID
 			&i.RecStored,
 			&i.RecDigest,
 			&i.RecProblem,
+			&i.MFAAt,
+			&i.IDP,
 		); err != nil {
 			return nil, err
 		}
@@ -723,7 +745,7 @@ func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID
 }
 
 const listLiveSessionsOfNode = `-- name: ListLiveSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem FROM session WHERE node = $1 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE node = $1 AND state <> 'ended' ORDER BY id
 `
 
 // Of all organisations: what this server looks after.
@@ -779,6 +801,8 @@ func (q *Queries) ListLiveSessionsOfNode(ctx context.Context, node sess.NodeID) 
 			&i.RecStored,
 			&i.RecDigest,
 			&i.RecProblem,
+			&i.MFAAt,
+			&i.IDP,
 		); err != nil {
 			return nil, err
 		}
@@ -794,7 +818,7 @@ func (q *Queries) ListLiveSessionsOfNode(ctx context.Context, node sess.NodeID) 
 }
 
 const listLiveSessionsOfUser = `-- name: ListLiveSessionsOfUser :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem FROM session WHERE org = $1 AND user_id = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE org = $1 AND user_id = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, userID sess.UserID) ([]Session, error) {
@@ -849,6 +873,8 @@ func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, us
 			&i.RecStored,
 			&i.RecDigest,
 			&i.RecProblem,
+			&i.MFAAt,
+			&i.IDP,
 		); err != nil {
 			return nil, err
 		}
@@ -864,7 +890,7 @@ func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, us
 }
 
 const listSessions = `-- name: ListSessions :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem FROM session
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session
 WHERE org = $1
   AND (created_at, id) < (CAST($2 AS BIGINT), CAST($3 AS TEXT))
   AND (CAST($4 AS TEXT) = 'all'
@@ -966,6 +992,8 @@ func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]S
 			&i.RecStored,
 			&i.RecDigest,
 			&i.RecProblem,
+			&i.MFAAt,
+			&i.IDP,
 		); err != nil {
 			return nil, err
 		}
@@ -981,7 +1009,7 @@ func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]S
 }
 
 const listSessionsByPrefix = `-- name: ListSessionsByPrefix :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem FROM session WHERE org = $1 AND id LIKE CAST($2 AS TEXT) ORDER BY created_at DESC, id DESC LIMIT 20
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE org = $1 AND id LIKE CAST($2 AS TEXT) ORDER BY created_at DESC, id DESC LIMIT 20
 `
 
 // Sessions whose id begins so, newest first; for names that people shorten.
@@ -1037,6 +1065,8 @@ func (q *Queries) ListSessionsByPrefix(ctx context.Context, org sess.OrgID, patt
 			&i.RecStored,
 			&i.RecDigest,
 			&i.RecProblem,
+			&i.MFAAt,
+			&i.IDP,
 		); err != nil {
 			return nil, err
 		}
@@ -1052,7 +1082,7 @@ func (q *Queries) ListSessionsByPrefix(ctx context.Context, org sess.OrgID, patt
 }
 
 const listUnclosedRecordingsOfNode = `-- name: ListUnclosedRecordingsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem FROM session WHERE node = $1 AND state = 'ended' AND recording = 'recording' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE node = $1 AND state = 'ended' AND recording = 'recording' ORDER BY id
 `
 
 // Ended, with a recording that was never completed, of all organisations.
@@ -1108,6 +1138,8 @@ func (q *Queries) ListUnclosedRecordingsOfNode(ctx context.Context, node sess.No
 			&i.RecStored,
 			&i.RecDigest,
 			&i.RecProblem,
+			&i.MFAAt,
+			&i.IDP,
 		); err != nil {
 			return nil, err
 		}
@@ -1123,7 +1155,7 @@ func (q *Queries) ListUnclosedRecordingsOfNode(ctx context.Context, node sess.No
 }
 
 const lockSession = `-- name: LockSession :one
-UPDATE session SET state = state WHERE org = $1 AND id = $2 RETURNING org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem
+UPDATE session SET state = state WHERE org = $1 AND id = $2 RETURNING org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp
 `
 
 // The row as it is now, held against other writers until the end of the transaction. Every change of a session begins
@@ -1174,6 +1206,8 @@ func (q *Queries) LockSession(ctx context.Context, org sess.OrgID, iD sess.Sessi
 		&i.RecStored,
 		&i.RecDigest,
 		&i.RecProblem,
+		&i.MFAAt,
+		&i.IDP,
 	)
 	return i, err
 }

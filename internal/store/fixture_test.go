@@ -152,7 +152,7 @@ func (w *world) value(table string, c column, org string) any {
 // plain are the values that don't follow from the column's name.
 var plain = map[string]any{
 	"session.state": "pending", "session.end_reason": "", "enrol_token.uses": 5, "enrol_token.used": 0,
-	"role_grant.role": "org-admin", "role_grant.project": "", "member.kind": "local", "audit_hash.idx": 0,
+	"role_grant.role": "org-admin", "role_grant.project": "", "role_grant.team": "", "member.kind": "local", "audit_hash.idx": 0,
 	"login.last_used_at": timeCreated, "instance.link": 1, "person.id": "usr_x", "login_failure.created_at": timeExpires, "session.started_at": nil,
 }
 
@@ -170,6 +170,8 @@ func text(table, col string) string {
 		return "prj_x"
 	case "user_id":
 		return "usr_x"
+	case "team":
+		return "grp_x"
 	case "node":
 		return "nod_x"
 	case "token", "enrol_token":

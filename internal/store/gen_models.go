@@ -19,6 +19,8 @@ type APIKey struct {
 	LastUsedAt   *int64
 	LastUsedFrom string
 	RevokedAt    *int64
+	Addresses    string
+	Hint         string
 }
 
 type AuditCheckpoint struct {
@@ -59,6 +61,16 @@ type EnrolToken struct {
 	CreatedAt int64
 	ExpiresAt int64
 	RevokedAt *int64
+}
+
+type Factor struct {
+	Org         sess.OrgID
+	UserID      sess.UserID
+	Kind        string
+	Secret      string
+	LastCounter int64
+	CreatedAt   int64
+	ConfirmedAt *int64
 }
 
 type Instance struct {
@@ -112,6 +124,9 @@ type Login struct {
 	Address    string
 	Client     string
 	RevokedAt  *int64
+	MFAAt      *int64
+	Stage      sess.Stage
+	IDP        sess.IDPID
 }
 
 type LoginFailure struct {
@@ -121,12 +136,17 @@ type LoginFailure struct {
 }
 
 type Member struct {
-	Org       sess.OrgID
-	UserID    sess.UserID
-	Kind      sess.UserKind
-	Name      string
-	Active    int64
-	CreatedAt int64
+	Org          sess.OrgID
+	UserID       sess.UserID
+	Kind         sess.UserKind
+	Name         string
+	Active       int64
+	CreatedAt    int64
+	IDP          sess.IDPID
+	LastSeenAt   *int64
+	ValidSeconds int64
+	ActiveLogin  int64
+	DeletedAt    *int64
 }
 
 type Node struct {
@@ -140,13 +160,33 @@ type Org struct {
 	ID        sess.OrgID
 	Name      string
 	CreatedAt int64
+	Settings  string
+	Rules     int64
+}
+
+type PasswordHistory struct {
+	UserID    sess.UserID
+	CreatedAt int64
+	Hash      string
 }
 
 type Person struct {
-	ID           sess.UserID
-	Email        string
-	PasswordHash string
-	CreatedAt    int64
+	ID                sess.UserID
+	Email             string
+	PasswordHash      string
+	CreatedAt         int64
+	Name              string
+	PasswordSetAt     int64
+	PasswordExpiresAt *int64
+}
+
+type Policy struct {
+	Org       sess.OrgID
+	Name      string
+	Body      string
+	CreatedAt int64
+	UpdatedAt int64
+	UpdatedBy string
 }
 
 type Project struct {
@@ -156,6 +196,21 @@ type Project struct {
 	CreatedAt int64
 }
 
+type RecoveryCode struct {
+	Org    sess.OrgID
+	UserID sess.UserID
+	Hash   string
+	UsedAt *int64
+}
+
+type ResetLink struct {
+	Hash      string
+	UserID    sess.UserID
+	CreatedAt int64
+	ExpiresAt int64
+	UsedAt    *int64
+}
+
 type ResumeNonce struct {
 	Org       sess.OrgID
 	Session   sess.SessionID
@@ -163,10 +218,21 @@ type ResumeNonce struct {
 	CreatedAt int64
 }
 
+type Role struct {
+	Org       sess.OrgID
+	Name      sess.Role
+	Summary   string
+	Actions   string
+	Controls  string
+	CreatedAt int64
+	UpdatedAt int64
+}
+
 type RoleGrant struct {
 	Org       sess.OrgID
 	ID        sess.GrantID
 	UserID    sess.UserID
+	Team      sess.TeamID
 	Role      sess.Role
 	Project   sess.ProjectID
 	CreatedAt int64
@@ -215,12 +281,28 @@ type Session struct {
 	RecStored      int64
 	RecDigest      string
 	RecProblem     string
+	MFAAt          *int64
+	IDP            sess.IDPID
 }
 
 type SessionParam struct {
 	Org     sess.OrgID
 	Session sess.SessionID
 	Params  string
+}
+
+type Team struct {
+	Org       sess.OrgID
+	ID        sess.TeamID
+	Name      string
+	CreatedAt int64
+}
+
+type TeamMember struct {
+	Org    sess.OrgID
+	Team   sess.TeamID
+	UserID sess.UserID
+	Source string
 }
 
 type Ticket struct {

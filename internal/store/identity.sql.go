@@ -149,7 +149,7 @@ func (q *Queries) CreateEnrolToken(ctx context.Context, arg CreateEnrolTokenPara
 
 const createGrant = `-- name: CreateGrant :execrows
 INSERT INTO role_grant (org, id, user_id, role, project, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (org, user_id, role, project) DO NOTHING
+ON CONFLICT (org, user_id, team, role, project) DO NOTHING
 `
 
 type CreateGrantParams struct {
@@ -372,7 +372,7 @@ func (q *Queries) DeleteLoginFailures(ctx context.Context, subject string) error
 }
 
 const getAPIKey = `-- name: GetAPIKey :one
-SELECT k.org, k.id, k.hash, k.user_id, k.name, k.created_at, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at, m.name AS user_name, m.kind AS user_kind
+SELECT k.org, k.id, k.hash, k.user_id, k.name, k.created_at, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at, k.addresses, k.hint, m.name AS user_name, m.kind AS user_kind
 FROM api_key k
 JOIN member m ON m.org = k.org AND m.user_id = k.user_id
 WHERE k.org = $1 AND k.id = $2 AND k.revoked_at IS NULL
@@ -389,6 +389,8 @@ type GetAPIKeyRow struct {
 	LastUsedAt   *int64
 	LastUsedFrom string
 	RevokedAt    *int64
+	Addresses    string
+	Hint         string
 	UserName     string
 	UserKind     sess.UserKind
 }
@@ -408,6 +410,8 @@ func (q *Queries) GetAPIKey(ctx context.Context, org sess.OrgID, iD sess.KeyID) 
 		&i.LastUsedAt,
 		&i.LastUsedFrom,
 		&i.RevokedAt,
+		&i.Addresses,
+		&i.Hint,
 		&i.UserName,
 		&i.UserKind,
 	)
@@ -703,7 +707,7 @@ func (q *Queries) GetLiveInstance(ctx context.Context, org sess.OrgID, iD sess.I
 }
 
 const getLogin = `-- name: GetLogin :one
-SELECT org, id, hash, user_id, created_at, expires_at, last_used_at, address, client, revoked_at FROM login WHERE org = $1 AND id = $2
+SELECT org, id, hash, user_id, created_at, expires_at, last_used_at, address, client, revoked_at, mfa_at, stage, idp FROM login WHERE org = $1 AND id = $2
 `
 
 func (q *Queries) GetLogin(ctx context.Context, org sess.OrgID, iD sess.LoginID) (Login, error) {
@@ -720,6 +724,9 @@ func (q *Queries) GetLogin(ctx context.Context, org sess.OrgID, iD sess.LoginID)
 		&i.Address,
 		&i.Client,
 		&i.RevokedAt,
+		&i.MFAAt,
+		&i.Stage,
+		&i.IDP,
 	)
 	return i, err
 }
@@ -763,7 +770,7 @@ func (q *Queries) GetLoginByHash(ctx context.Context, hash string) (GetLoginByHa
 }
 
 const getMemberByName = `-- name: GetMemberByName :one
-SELECT org, user_id, kind, name, active, created_at FROM member WHERE org = $1 AND name = $2
+SELECT org, user_id, kind, name, active, created_at, idp, last_seen_at, valid_seconds, active_login, deleted_at FROM member WHERE org = $1 AND name = $2 AND deleted_at IS NULL
 `
 
 func (q *Queries) GetMemberByName(ctx context.Context, org sess.OrgID, name string) (Member, error) {
@@ -776,13 +783,18 @@ func (q *Queries) GetMemberByName(ctx context.Context, org sess.OrgID, name stri
 		&i.Name,
 		&i.Active,
 		&i.CreatedAt,
+		&i.IDP,
+		&i.LastSeenAt,
+		&i.ValidSeconds,
+		&i.ActiveLogin,
+		&i.DeletedAt,
 	)
 	return i, err
 }
 
 const getOrgByName = `-- name: GetOrgByName :one
 
-SELECT id, name, created_at FROM org WHERE name = $1
+SELECT id, name, created_at, settings, rules FROM org WHERE name = $1
 `
 
 // People, machine users and what they prove who they are with; enrolment tokens and the instances they make.
@@ -790,12 +802,18 @@ SELECT id, name, created_at FROM org WHERE name = $1
 func (q *Queries) GetOrgByName(ctx context.Context, name string) (Org, error) {
 	row := q.db.QueryRowContext(ctx, getOrgByName, name)
 	var i Org
-	err := row.Scan(&i.ID, &i.Name, &i.CreatedAt)
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.CreatedAt,
+		&i.Settings,
+		&i.Rules,
+	)
 	return i, err
 }
 
 const getPerson = `-- name: GetPerson :one
-SELECT id, email, password_hash, created_at FROM person WHERE id = $1
+SELECT id, email, password_hash, created_at, name, password_set_at, password_expires_at FROM person WHERE id = $1
 `
 
 func (q *Queries) GetPerson(ctx context.Context, id sess.UserID) (Person, error) {
@@ -806,12 +824,15 @@ func (q *Queries) GetPerson(ctx context.Context, id sess.UserID) (Person, error)
 		&i.Email,
 		&i.PasswordHash,
 		&i.CreatedAt,
+		&i.Name,
+		&i.PasswordSetAt,
+		&i.PasswordExpiresAt,
 	)
 	return i, err
 }
 
 const getPersonByEmail = `-- name: GetPersonByEmail :one
-SELECT id, email, password_hash, created_at FROM person WHERE email = $1
+SELECT id, email, password_hash, created_at, name, password_set_at, password_expires_at FROM person WHERE email = $1
 `
 
 func (q *Queries) GetPersonByEmail(ctx context.Context, email string) (Person, error) {
@@ -822,12 +843,15 @@ func (q *Queries) GetPersonByEmail(ctx context.Context, email string) (Person, e
 		&i.Email,
 		&i.PasswordHash,
 		&i.CreatedAt,
+		&i.Name,
+		&i.PasswordSetAt,
+		&i.PasswordExpiresAt,
 	)
 	return i, err
 }
 
 const listAPIKeys = `-- name: ListAPIKeys :many
-SELECT k.org, k.id, k.hash, k.user_id, k.name, k.created_at, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at, m.name AS user_name, m.kind AS user_kind
+SELECT k.org, k.id, k.hash, k.user_id, k.name, k.created_at, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at, k.addresses, k.hint, m.name AS user_name, m.kind AS user_kind
 FROM api_key k
 JOIN member m ON m.org = k.org AND m.user_id = k.user_id
 WHERE k.org = $1
@@ -857,6 +881,8 @@ type ListAPIKeysRow struct {
 	LastUsedAt   *int64
 	LastUsedFrom string
 	RevokedAt    *int64
+	Addresses    string
+	Hint         string
 	UserName     string
 	UserKind     sess.UserKind
 }
@@ -888,6 +914,8 @@ func (q *Queries) ListAPIKeys(ctx context.Context, arg ListAPIKeysParams) ([]Lis
 			&i.LastUsedAt,
 			&i.LastUsedFrom,
 			&i.RevokedAt,
+			&i.Addresses,
+			&i.Hint,
 			&i.UserName,
 			&i.UserKind,
 		); err != nil {

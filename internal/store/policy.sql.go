@@ -11,9 +11,22 @@ import (
 	"github.com/sessctl/sess/internal/sess"
 )
 
+const changeRules = `-- name: ChangeRules :execrows
+UPDATE org SET rules = rules + 1 WHERE id = $1
+`
+
+// Says that what decides in an org changed: whoever keeps compiled rules or live sessions looks again.
+func (q *Queries) ChangeRules(ctx context.Context, org sess.OrgID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, changeRules, org)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const getMember = `-- name: GetMember :one
 
-SELECT org, user_id, kind, name, active, created_at FROM member WHERE org = $1 AND user_id = $2
+SELECT org, user_id, kind, name, active, created_at, idp, last_seen_at, valid_seconds, active_login, deleted_at FROM member WHERE org = $1 AND user_id = $2
 `
 
 // What the gate reads to decide.
@@ -27,18 +40,29 @@ func (q *Queries) GetMember(ctx context.Context, org sess.OrgID, userID sess.Use
 		&i.Name,
 		&i.Active,
 		&i.CreatedAt,
+		&i.IDP,
+		&i.LastSeenAt,
+		&i.ValidSeconds,
+		&i.ActiveLogin,
+		&i.DeletedAt,
 	)
 	return i, err
 }
 
 const getOrg = `-- name: GetOrg :one
-SELECT id, name, created_at FROM org WHERE id = $1
+SELECT id, name, created_at, settings, rules FROM org WHERE id = $1
 `
 
 func (q *Queries) GetOrg(ctx context.Context, id sess.OrgID) (Org, error) {
 	row := q.db.QueryRowContext(ctx, getOrg, id)
 	var i Org
-	err := row.Scan(&i.ID, &i.Name, &i.CreatedAt)
+	err := row.Scan(
+		&i.ID,
+		&i.Name,
+		&i.CreatedAt,
+		&i.Settings,
+		&i.Rules,
+	)
 	return i, err
 }
 
@@ -75,10 +99,13 @@ func (q *Queries) GetProjectByName(ctx context.Context, org sess.OrgID, name str
 }
 
 const listGrantsOfUser = `-- name: ListGrantsOfUser :many
-SELECT org, id, user_id, role, project, created_at FROM role_grant WHERE org = $1 AND user_id = $2 ORDER BY created_at, id
+SELECT g.org, g.id, g.user_id, g.team, g.role, g.project, g.created_at FROM role_grant g
+WHERE g.org = $1 AND (g.user_id = $2
+    OR g.team IN (SELECT tm.team FROM team_member tm WHERE tm.org = g.org AND tm.user_id = $2))
+ORDER BY g.created_at, g.id
 `
 
-// The roles a user holds, oldest first.
+// The roles a user holds, directly or by a group, oldest first.
 func (q *Queries) ListGrantsOfUser(ctx context.Context, org sess.OrgID, userID sess.UserID) ([]RoleGrant, error) {
 	rows, err := q.db.QueryContext(ctx, listGrantsOfUser, org, userID)
 	if err != nil {
@@ -92,6 +119,7 @@ func (q *Queries) ListGrantsOfUser(ctx context.Context, org sess.OrgID, userID s
 			&i.Org,
 			&i.ID,
 			&i.UserID,
+			&i.Team,
 			&i.Role,
 			&i.Project,
 			&i.CreatedAt,
@@ -107,4 +135,51 @@ func (q *Queries) ListGrantsOfUser(ctx context.Context, org sess.OrgID, userID s
 		return nil, err
 	}
 	return items, nil
+}
+
+const listTeamsOfUser = `-- name: ListTeamsOfUser :many
+SELECT DISTINCT t.id, t.name FROM team_member tm
+JOIN team t ON t.org = tm.org AND t.id = tm.team
+WHERE tm.org = $1 AND tm.user_id = $2 ORDER BY t.name
+`
+
+type ListTeamsOfUserRow struct {
+	ID   sess.TeamID
+	Name string
+}
+
+// The groups a user is in, by hand or by the identity provider, by name.
+func (q *Queries) ListTeamsOfUser(ctx context.Context, org sess.OrgID, userID sess.UserID) ([]ListTeamsOfUserRow, error) {
+	rows, err := q.db.QueryContext(ctx, listTeamsOfUser, org, userID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListTeamsOfUserRow{}
+	for rows.Next() {
+		var i ListTeamsOfUserRow
+		if err := rows.Scan(&i.ID, &i.Name); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const setOrgSettings = `-- name: SetOrgSettings :execrows
+UPDATE org SET settings = $1, rules = rules + 1 WHERE id = $2
+`
+
+func (q *Queries) SetOrgSettings(ctx context.Context, settings string, org sess.OrgID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setOrgSettings, settings, org)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }

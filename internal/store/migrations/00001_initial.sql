@@ -5,7 +5,11 @@
 CREATE TABLE org (
     id         TEXT PRIMARY KEY,
     name       TEXT NOT NULL UNIQUE,
-    created_at BIGINT NOT NULL
+    created_at BIGINT NOT NULL,
+    settings   TEXT NOT NULL DEFAULT '{}', -- JSON sess.Settings
+    -- Moved on by every change of what decides: roles, policies, groups, grants, labels, projects, settings, members. Compiled
+    -- rules are cached by it, and live sessions are looked at again.
+    rules      BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE project (
@@ -19,33 +23,132 @@ CREATE TABLE project (
 
 -- A person on this server: one e-mail address, many orgs. Machine users are members only.
 CREATE TABLE person (
-    id            TEXT PRIMARY KEY,
-    email         TEXT NOT NULL UNIQUE, -- lower case
-    password_hash TEXT NOT NULL,        -- argon2id in PHC form; empty until set
-    created_at    BIGINT NOT NULL
+    id                  TEXT PRIMARY KEY,
+    email               TEXT NOT NULL UNIQUE, -- lower case
+    password_hash       TEXT NOT NULL,        -- argon2id in PHC form; empty until set
+    created_at          BIGINT NOT NULL,
+    name                TEXT NOT NULL DEFAULT '', -- for people; empty: only the address is known
+    password_set_at     BIGINT NOT NULL DEFAULT 0,
+    password_expires_at BIGINT -- a temporary password: it must be changed at the next login, and serves until this time
 );
 
-CREATE TABLE member (
-    org        TEXT NOT NULL REFERENCES org (id),
-    user_id    TEXT NOT NULL,
-    kind       TEXT NOT NULL, -- local, machine
-    name       TEXT NOT NULL, -- e-mail address, or the machine user's name
-    active     BIGINT NOT NULL,
+-- The hashes of former passwords; only as many are kept as must not be used again.
+CREATE TABLE password_history (
+    user_id    TEXT NOT NULL REFERENCES person (id),
     created_at BIGINT NOT NULL,
-    PRIMARY KEY (org, user_id),
-    UNIQUE (org, name)
+    hash       TEXT NOT NULL,
+    PRIMARY KEY (user_id, created_at, hash)
 );
+
+-- Self-service: links that set a new password. A person's, and so of no org.
+CREATE TABLE reset_link (
+    hash       TEXT PRIMARY KEY, -- hex SHA-256 of the token
+    user_id    TEXT NOT NULL REFERENCES person (id),
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at    BIGINT
+);
+CREATE INDEX reset_link_of_user ON reset_link (user_id, created_at);
+
+-- Whom a deletion leaves as a tombstone keeps its row, so that the audit log's ids still have a name; its name may be
+-- given again.
+CREATE TABLE member (
+    org           TEXT NOT NULL REFERENCES org (id),
+    user_id       TEXT NOT NULL,
+    kind          TEXT NOT NULL, -- local, idp, machine
+    name          TEXT NOT NULL, -- e-mail address, or the machine user's name
+    active        BIGINT NOT NULL,
+    created_at    BIGINT NOT NULL,
+    idp           TEXT NOT NULL DEFAULT '', -- id of the provider that sends them; empty: none
+    last_seen_at  BIGINT, -- last access, to the minute
+    valid_seconds BIGINT NOT NULL DEFAULT 0, -- how long their logins and keys are valid; 0: as the org says
+    active_login  BIGINT NOT NULL DEFAULT 0, -- 1: keys work only while a login lives
+    deleted_at    BIGINT,
+    PRIMARY KEY (org, user_id)
+);
+CREATE UNIQUE INDEX member_name ON member (org, name) WHERE deleted_at IS NULL;
+CREATE INDEX member_list ON member (org, created_at, user_id);
 CREATE INDEX member_of_user ON member (user_id);
 
+-- Groups. "group" is a word of SQL.
+CREATE TABLE team (
+    org        TEXT NOT NULL REFERENCES org (id),
+    id         TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (org, id),
+    UNIQUE (org, name)
+);
+
+CREATE TABLE team_member (
+    org     TEXT NOT NULL,
+    team    TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    source  TEXT NOT NULL, -- hand, idp: both may hold at once
+    PRIMARY KEY (org, team, user_id, source),
+    FOREIGN KEY (org, team) REFERENCES team (org, id),
+    FOREIGN KEY (org, user_id) REFERENCES member (org, user_id)
+);
+CREATE INDEX team_of_user ON team_member (org, user_id);
+
+-- A role given to a user or to a group: exactly one of user_id and team is not empty.
 CREATE TABLE role_grant (
     org        TEXT NOT NULL REFERENCES org (id),
     id         TEXT NOT NULL,
     user_id    TEXT NOT NULL,
+    team       TEXT NOT NULL DEFAULT '',
     role       TEXT NOT NULL,
     project    TEXT NOT NULL, -- empty: the whole organisation
     created_at BIGINT NOT NULL,
     PRIMARY KEY (org, id),
-    UNIQUE (org, user_id, role, project)
+    UNIQUE (org, user_id, team, role, project),
+    CHECK ((user_id = '') <> (team = ''))
+);
+CREATE INDEX role_grant_of_team ON role_grant (org, team);
+
+-- Custom roles.
+CREATE TABLE role (
+    org        TEXT NOT NULL REFERENCES org (id),
+    name       TEXT NOT NULL,
+    summary    TEXT NOT NULL,
+    actions    TEXT NOT NULL, -- JSON array of policy.Action
+    controls   TEXT NOT NULL, -- JSON sess.Controls
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (org, name)
+);
+
+-- Policies that admins write.
+CREATE TABLE policy (
+    org        TEXT NOT NULL REFERENCES org (id),
+    name       TEXT NOT NULL,
+    body       TEXT NOT NULL, -- Cedar
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    updated_by TEXT NOT NULL, -- name, for people
+    PRIMARY KEY (org, name)
+);
+
+-- Second factors, one of a kind for each member: what one org demands or resets is nothing to another.
+CREATE TABLE factor (
+    org          TEXT NOT NULL,
+    user_id      TEXT NOT NULL,
+    kind         TEXT NOT NULL, -- totp
+    secret       TEXT NOT NULL, -- sealed
+    last_counter BIGINT NOT NULL, -- the last time step used, so that a code serves once
+    created_at   BIGINT NOT NULL,
+    confirmed_at BIGINT, -- null until a first code was right: it counts for nothing
+    PRIMARY KEY (org, user_id, kind),
+    FOREIGN KEY (org, user_id) REFERENCES member (org, user_id)
+);
+
+CREATE TABLE recovery_code (
+    org     TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    hash    TEXT NOT NULL, -- hex SHA-256
+    used_at BIGINT,
+    PRIMARY KEY (org, user_id, hash),
+    FOREIGN KEY (org, user_id) REFERENCES member (org, user_id)
 );
 
 -- One-time links: the first admin's, later invitations and resets.
@@ -71,6 +174,9 @@ CREATE TABLE login (
     address      TEXT NOT NULL,
     client       TEXT NOT NULL,
     revoked_at   BIGINT,
+    mfa_at       BIGINT, -- a second factor was shown at this time, last
+    stage        TEXT NOT NULL DEFAULT '', -- sess.Stage: what has to be done before anything else
+    idp          TEXT NOT NULL DEFAULT '', -- id of the provider; empty: a password
     PRIMARY KEY (org, id)
 );
 CREATE INDEX login_by_user ON login (org, user_id);
@@ -86,6 +192,8 @@ CREATE TABLE api_key (
     last_used_at   BIGINT,
     last_used_from TEXT NOT NULL,
     revoked_at     BIGINT,
+    addresses      TEXT NOT NULL DEFAULT '', -- CIDR prefixes, separated by spaces; empty: from anywhere
+    hint           TEXT NOT NULL DEFAULT '', -- how the key begins, to recognise it by
     PRIMARY KEY (org, id)
 );
 CREATE INDEX api_key_by_user ON api_key (org, user_id);
@@ -187,6 +295,8 @@ CREATE TABLE session (
     rec_stored      BIGINT NOT NULL,
     rec_digest      TEXT NOT NULL,
     rec_problem     TEXT NOT NULL,
+    mfa_at          BIGINT, -- when the login that started it had shown a second factor
+    idp             TEXT NOT NULL DEFAULT '', -- id of the provider of that login
     PRIMARY KEY (org, id)
 );
 CREATE INDEX session_undelivered ON session (node, ended_at) WHERE state = 'ended' AND end_reason = 'exit' AND delivered_at IS NULL;
@@ -302,8 +412,16 @@ DROP TABLE enrol_token;
 DROP TABLE api_key;
 DROP TABLE login;
 DROP TABLE invite;
+DROP TABLE recovery_code;
+DROP TABLE factor;
+DROP TABLE policy;
+DROP TABLE role;
 DROP TABLE role_grant;
+DROP TABLE team_member;
+DROP TABLE team;
 DROP TABLE member;
+DROP TABLE reset_link;
+DROP TABLE password_history;
 DROP TABLE person;
 DROP TABLE project;
 DROP TABLE org;

@@ -43,7 +43,7 @@ LIMIT 1;
 INSERT INTO member (org, user_id, kind, name, active, created_at) VALUES ($1, $2, $3, $4, 1, $5) ON CONFLICT DO NOTHING;
 
 -- name: GetMemberByName :one
-SELECT * FROM member WHERE org = $1 AND name = $2;
+SELECT * FROM member WHERE org = $1 AND name = $2 AND deleted_at IS NULL;
 
 -- name: RenameMember :execrows
 UPDATE member SET name = $3 WHERE org = $1 AND user_id = $2;
@@ -54,7 +54,7 @@ UPDATE member SET active = $3 WHERE org = $1 AND user_id = $2;
 -- name: CreateGrant :execrows
 -- 0 rows: the user has it already.
 INSERT INTO role_grant (org, id, user_id, role, project, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (org, user_id, role, project) DO NOTHING;
+ON CONFLICT (org, user_id, team, role, project) DO NOTHING;
 
 -- name: ListOrgAdmins :many
 -- The people with the role org-admin on the whole organisation, oldest first, active or not; has_password says whether
