@@ -65,7 +65,7 @@ func (j *Journal) flush(s *slot) error {
 	if _, err := s.f.ReadAt(b.raw, 0); err != nil {
 		return err
 	}
-	b.stored = j.dir.zstd.EncodeAll(b.raw, b.stored[:0])
+	b.stored = j.dir.store(b.stored[:0], b.raw)
 	if err := j.openSegment(s.number); err != nil {
 		return err
 	}
