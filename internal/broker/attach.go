@@ -26,7 +26,7 @@ func (s *Service) Attach(ctx context.Context, who sess.Principal, in api.AttachI
 		if row.State == sess.StateEnded && !s.fetchable(*row, s.now()) {
 			return endedError(*row)
 		}
-		if err := s.stillAllowed(ctx, tx, *row); err != nil {
+		if err := s.stillAllowed(ctx, tx, *row, 0); err != nil {
 			return err
 		}
 		params, err := paramsOf(ctx, tx.Tx, *row)

@@ -159,7 +159,7 @@ func (s *Service) redeemClient(ctx context.Context, tx *gate.Tx, r *store.Sessio
 	if err := use(ctx, tx, t, r.ClientRedeemed, now); err != nil {
 		return err
 	}
-	if err := s.stillAllowed(ctx, tx, *r); err != nil {
+	if err := s.stillAllowed(ctx, tx, *r, r.CreatedAt); err != nil {
 		return err
 	}
 	r.ClientRedeemed = t.Gen
@@ -216,8 +216,9 @@ func standing(ctx context.Context, tx *store.Tx, who sess.Principal) (sess.Princ
 }
 
 // stillAllowed looks again at what let the session start: the credential of who asks is not revoked, the instance is there and
-// policy would let it start now.
-func (s *Service) stillAllowed(ctx context.Context, tx *gate.Tx, r store.Session) error {
+// policy would let it start now. A second factor shown for the start goes on counting: its age is the one it had at began,
+// or, for 0, the one it has now.
+func (s *Service) stillAllowed(ctx context.Context, tx *gate.Tx, r store.Session, began int64) error {
 	who := tx.Who()
 	o, err := tx.GetSessionOwner(ctx, who.CredentialID, r.Org, r.UserID)
 	if err != nil {
@@ -239,8 +240,11 @@ func (s *Service) stillAllowed(ctx context.Context, tx *gate.Tx, r store.Session
 	if err != nil {
 		return err
 	}
-	on.SessionKind, on.OSUser = r.Kind, r.OSUser
+	on.SessionKind, on.OSUser, on.Began = r.Kind, r.OSUser, began
 	if !tx.Allowed(policy.SessionStart, on) {
+		if err := tx.WantsFactor(policy.SessionStart, on); err != nil && began == 0 {
+			return err
+		}
 		return sess.New(sess.CodeDenied, "you may not use "+inst.Name+" any more", "ask an admin of the organisation")
 	}
 	return nil

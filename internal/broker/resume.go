@@ -52,7 +52,7 @@ func (s *Service) Resume(ctx context.Context, from sess.Principal, in api.Resume
 		case row.State == sess.StateEnded && !s.fetchable(*row, now):
 			return endedError(*row)
 		}
-		if err := s.stillAllowed(ctx, tx, *row); err != nil {
+		if err := s.stillAllowed(ctx, tx, *row, row.CreatedAt); err != nil {
 			return err
 		}
 		out, err = s.issue(ctx, tx.Tx, row, forClient(who, row.OwnerKey, false))

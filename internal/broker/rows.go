@@ -74,6 +74,7 @@ func exitOf(r store.Session) *sess.Exit {
 func owner(r store.Session) sess.Principal {
 	return sess.Principal{
 		Org: r.Org, User: r.UserID, Name: r.UserName, Credential: r.Credential, CredentialID: r.CredentialID,
+		MFAAt: store.TimePtr(r.MFAAt), IDP: string(r.IDP),
 	}
 }
 

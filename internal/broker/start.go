@@ -127,7 +127,7 @@ func (s *Service) newRow(who sess.Principal, i store.Instance, in api.StartIn, p
 		Project: i.Project, Hostname: i.Hostname, InstanceAddr: i.Address, UserID: who.User, UserName: who.Name,
 		Credential: who.Credential, CredentialID: who.CredentialID, ClientAddr: who.Addr.String(), OSUser: in.Body.OSUser,
 		Reason: clean(in.Body.Reason, maxReason), Command: p.command, Tty: flag(p.tty), OwnerKey: p.key, Node: s.node, GraceMS: p.grace.Milliseconds(),
-		CreatedAt: store.Micros(s.now()), Recording: sess.RecordingActive,
+		CreatedAt: store.Micros(s.now()), Recording: sess.RecordingActive, MFAAt: store.MicrosPtr(who.MFAAt), IDP: sess.IDPID(who.IDP),
 	}
 }
 
@@ -137,7 +137,7 @@ func (s *Service) insert(ctx context.Context, tx *store.Tx, r *store.Session, p 
 		Org: r.Org, ID: r.ID, Kind: r.Kind, Instance: r.Instance, InstanceName: r.InstanceName, Project: r.Project,
 		Hostname: r.Hostname, InstanceAddr: r.InstanceAddr, UserID: r.UserID, UserName: r.UserName, Credential: r.Credential,
 		CredentialID: r.CredentialID, ClientAddr: r.ClientAddr, OSUser: r.OSUser, Reason: r.Reason, Command: r.Command, Tty: r.Tty,
-		OwnerKey: r.OwnerKey, Node: r.Node, GraceMS: r.GraceMS, CreatedAt: r.CreatedAt,
+		OwnerKey: r.OwnerKey, Node: r.Node, GraceMS: r.GraceMS, CreatedAt: r.CreatedAt, MFAAt: r.MFAAt, IDP: r.IDP,
 	}); err != nil {
 		return "", "", fmt.Errorf("insert session: %w", err)
 	}

@@ -90,6 +90,9 @@ func (tx *Tx) denied(ctx context.Context, on policy.Resource, d policy.Decision)
 	} else if on.ID != "" && on.Type != policy.TypeOrg {
 		what += ": " + on.ID
 	}
+	if tx.who.Stage == sess.StagePassword {
+		return sess.New(sess.CodeDenied, "you may not "+what+" before you have changed your temporary password", "sessctl login asks for a new one")
+	}
 	hint := "nobody may do this"
 	if d.Missing != "" {
 		missing := d.Missing

@@ -95,7 +95,39 @@ func (tx *Tx) decide(ctx context.Context, find finder) error {
 	if d.Allowed {
 		return nil
 	}
+	if err := tx.WantsFactor(tx.entry.Action, on); err != nil {
+		return tx.refuse(err)
+	}
 	return tx.refuse(tx.denied(ctx, on, d))
+}
+
+// WantsFactor says what a second factor, shown now, would change about act, which is denied: a login of which that, and
+// nothing else, is wanted is told so. nil: it would change nothing.
+func (tx *Tx) WantsFactor(act policy.Action, on policy.Resource) *sess.Error {
+	who := tx.who
+	if who.Credential == sess.CredentialKey {
+		if who.Stage != sess.StageMFA {
+			return nil
+		}
+		return sess.New(sess.CodeMFA, "this organisation demands a second factor of the people whose keys are used",
+			`log in and enrol one: "sessctl login", then "sessctl mfa enrol"`)
+	}
+	if who.Credential != sess.CredentialLogin {
+		return nil
+	}
+	who.MFAAt = tx.entry.Time
+	if who.Stage == sess.StageMFA {
+		who.Stage = sess.StageNone
+	}
+	if !tx.gate.policy.Allows(who, tx.grants, act, on, tx.context()) {
+		return nil
+	}
+	if tx.who.Stage == sess.StageMFA {
+		return sess.New(sess.CodeMFA, "this organisation demands a second factor before anything else",
+			`"sessctl mfa verify" asks for your code; who has none yet runs "sessctl mfa enrol"`)
+	}
+	return sess.New(sess.CodeMFA, "a second factor, shown a moment ago, is needed to "+policy.Describe(act),
+		`"sessctl mfa verify" asks for your code; who has none yet runs "sessctl mfa enrol"`)
 }
 
 // load finds out whether the principal is an active member of its org, and the roles it holds.

@@ -56,15 +56,27 @@ func (s *Service) byLogin(ctx context.Context, hash string, addr netip.Addr) (se
 	if err != nil {
 		return sess.Principal{}, fmt.Errorf("look for login: %w", err)
 	}
-	who := sess.Principal{Org: l.Org, User: l.UserID, Name: l.Name, UserKind: l.Kind, Credential: sess.CredentialLogin, CredentialID: string(l.ID), Addr: addr}
+	who := sess.Principal{
+		Org: l.Org, User: l.UserID, Name: l.Name, UserKind: l.Kind, Credential: sess.CredentialLogin, CredentialID: string(l.ID),
+		Stage: l.Stage, MFAAt: store.TimePtr(l.MFAAt), IDP: string(l.IDP), Addr: addr,
+	}
+	st, err := sess.ParseSettings(l.Settings)
+	if err != nil {
+		return who, fmt.Errorf("authenticate: %w", err)
+	}
+	if who.Stage == sess.StageNone && st.RequireMFA && l.MFAAt == nil {
+		who.Stage = sess.StageMFA // the organisation may have begun to demand it a moment ago
+	}
 	now := s.now()
+	// What an admin shortened holds for the logins there are.
+	life := loginLife(st, l.ValidSeconds)
 	switch {
 	case l.RevokedAt != nil:
 		return who, unauthenticated("this login was ended", hintLogin)
-	case l.ExpiresAt <= store.Micros(now):
-		return who, unauthenticated(fmt.Sprintf("this login is over: it was valid for %s", inWords(loginLife)), hintLogin)
-	case l.LastUsedAt <= store.Micros(now.Add(-loginIdle)):
-		return who, unauthenticated(fmt.Sprintf("this login is over: it was not used for %s", inWords(loginIdle)), hintLogin)
+	case l.ExpiresAt <= store.Micros(now), store.Time(l.CreatedAt).Add(life).Compare(now) <= 0:
+		return who, unauthenticated(fmt.Sprintf("this login is over: it was valid for %s", inWords(life)), hintLogin)
+	case l.LastUsedAt <= store.Micros(now.Add(-st.Idle())):
+		return who, unauthenticated(fmt.Sprintf("this login is over: it was not used for %s", inWords(st.Idle())), hintLogin)
 	case l.Active == 0:
 		return who, unauthenticated("your account is not active", "ask an admin of the organisation to activate it")
 	}
@@ -87,6 +99,13 @@ func (s *Service) byKey(ctx context.Context, hash string, addr netip.Addr) (sess
 		return sess.Principal{}, fmt.Errorf("look for API key: %w", err)
 	}
 	who := sess.Principal{Org: k.Org, User: k.UserID, Name: k.Name, UserKind: k.Kind, Credential: sess.CredentialKey, CredentialID: string(k.ID), Addr: addr}
+	st, err := sess.ParseSettings(k.Settings)
+	if err != nil {
+		return who, fmt.Errorf("authenticate: %w", err)
+	}
+	if st.RequireMFA && k.Kind != sess.UserMachine && k.FactorAt == nil {
+		who.Stage = sess.StageMFA // a person's key is no way around the second factor
+	}
 	now := s.now()
 	switch {
 	case k.RevokedAt != nil:
@@ -134,8 +153,11 @@ func unauthenticated(message, hint string) *sess.Error {
 }
 
 func inWords(d time.Duration) string {
-	if d >= 2*time.Hour {
+	switch {
+	case d >= 2*time.Hour:
 		return fmt.Sprintf("%d hours", int(d.Hours()))
+	case d >= 2*time.Minute:
+		return fmt.Sprintf("%d minutes", int(d.Minutes()))
 	}
-	return fmt.Sprintf("%d minutes", int(d.Minutes()))
+	return fmt.Sprintf("%d seconds", int(d.Seconds()))
 }

@@ -15,10 +15,7 @@ import (
 	"github.com/sessctl/sess/internal/store"
 )
 
-// How long a login lasts.
 const (
-	loginLife = 24 * time.Hour
-	loginIdle = 60 * time.Minute
 	// touchEvery bounds how often a use is written down.
 	touchEvery = time.Minute
 	maxClient  = 200 // bytes of a client's description of itself
@@ -119,6 +116,14 @@ func errWrongPassword() *sess.Error {
 	return sess.New(sess.CodeUnauthenticated, "the e-mail address or the password is wrong", "try again; who forgot the password asks an admin for a new link")
 }
 
+// loginLife is how long a login is valid: as the organisation says, or as it says of that user.
+func loginLife(st sess.Settings, validSeconds int64) time.Duration {
+	if validSeconds > 0 {
+		return time.Duration(validSeconds) * time.Second
+	}
+	return st.Login()
+}
+
 // newLogin makes a login for the principal of tx.
 func (s *Service) newLogin(ctx context.Context, tx *gate.Tx, client string) (api.LoginOut, error) {
 	who, now := tx.Who(), s.now()
@@ -126,7 +131,11 @@ func (s *Service) newLogin(ctx context.Context, tx *gate.Tx, client string) (api
 	if err != nil {
 		return api.LoginOut{}, err
 	}
-	id, expires := sess.NewLoginID(), now.Add(loginLife).UTC().Truncate(time.Microsecond)
+	life, err := s.lifeOfLogin(ctx, tx)
+	if err != nil {
+		return api.LoginOut{}, err
+	}
+	id, expires := sess.NewLoginID(), now.Add(life).UTC().Truncate(time.Microsecond)
 	if err := tx.CreateLogin(ctx, store.CreateLoginParams{
 		Org: who.Org, ID: id, Hash: sess.HashToken(token), UserID: who.User, CreatedAt: store.Micros(now), ExpiresAt: store.Micros(expires),
 		Address: who.Addr.String(), Client: clip(client, maxClient),
@@ -135,6 +144,21 @@ func (s *Service) newLogin(ctx context.Context, tx *gate.Tx, client string) (api
 	}
 	tx.On(policy.Resource{Org: who.Org, Type: policy.TypeLogin, ID: string(id), Owner: who.User, Name: who.Name})
 	return api.LoginOut{Token: token, ExpiresAt: expires, User: who.User, Email: who.Name, Org: who.Org}, nil
+}
+
+// lifeOfLogin is how long a login of the principal of tx is valid.
+func (s *Service) lifeOfLogin(ctx context.Context, tx *gate.Tx) (time.Duration, error) {
+	who := tx.Who()
+	org, err := tx.GetOrg(ctx, who.Org)
+	if err != nil {
+		return 0, fmt.Errorf("load organisation: %w", err)
+	}
+	m, err := tx.GetMember(ctx, who.Org, who.User)
+	if err != nil {
+		return 0, fmt.Errorf("load member: %w", err)
+	}
+	st, err := sess.ParseSettings(org.Settings)
+	return loginLife(st, m.ValidSeconds), err
 }
 
 // Logout ends the login that asks. Its sessions end with it.

@@ -37,6 +37,10 @@ type Config struct {
 	// OnInstanceRemoved is called after an instance was removed: its sessions end and its control link is cut. May be nil.
 	OnInstanceRemoved func(ctx context.Context, org sess.OrgID, id sess.InstanceID)
 
+	// SealKey seals what has to be read again: secrets of second factors and of identity providers. It lies outside the
+	// database. Required.
+	SealKey [SealKeySize]byte
+
 	// Hash is the cost of password hashes; the zero value is right outside of tests.
 	Hash HashParams
 }
@@ -56,6 +60,7 @@ type Service struct {
 	removed   func(context.Context, sess.OrgID, sess.InstanceID)
 	hasher    *hasher
 	failures  failures
+	sealer    sealer
 }
 
 // New makes a Service.
@@ -79,6 +84,7 @@ func New(c Config) *Service {
 	if s.removed == nil {
 		s.removed = func(context.Context, sess.OrgID, sess.InstanceID) {}
 	}
+	s.sealer, _ = newSealer(c.SealKey[:]) // it fails for a key of another size only
 	s.failures = failures{db: s.db, now: s.now}
 	return s
 }

@@ -76,6 +76,7 @@ func newWorld(t testing.TB, db *store.DB) *world {
 		HasAgents:           func() bool { return w.agents },
 		OnCredentialRevoked: func(_ context.Context, _ sess.OrgID, id string) { w.revoked = append(w.revoked, id) },
 		OnInstanceRemoved:   func(_ context.Context, _ sess.OrgID, id sess.InstanceID) { w.removed = append(w.removed, id) },
+		SealKey:             [identity.SealKeySize]byte{1, 2, 3},
 		Hash:                cheap,
 	})
 	return w

@@ -132,6 +132,14 @@ func labels(l map[string]string) types.Record {
 func context(who sess.Principal, on Resource, cx Context) types.Record {
 	m := types.RecordMap{
 		"now": types.NewDatetime(time.UnixMicro(cx.Now)), "kind": types.String(on.SessionKind), "osUser": types.String(on.OSUser),
+		"stage": types.String(who.Stage),
+	}
+	if !who.MFAAt.IsZero() {
+		until := cx.Now
+		if on.Began > 0 {
+			until = on.Began
+		}
+		m["mfaAge"] = types.Long(max(0, (until-who.MFAAt.UnixMicro())/1e6))
 	}
 	if a := who.Addr.Unmap().WithZone(""); a.IsValid() {
 		m["address"] = types.IPAddr(netip.PrefixFrom(a, a.BitLen()))

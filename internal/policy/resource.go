@@ -34,6 +34,7 @@ type Resource struct {
 	Region      string            // of the instance
 	SessionKind sess.Kind         // of the session, existing or asked for
 	OSUser      string            // asked for; empty: the agent's default
+	Began       int64             // microseconds: when what is decided about once more began, up to which a factor's age counts; 0: now
 }
 
 // Org gives the resource of the organisation as a whole.

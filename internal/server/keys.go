@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/sessctl/sess/internal/identity"
 )
 
 // The Ed25519 keys of a server, and the files of keys/ they are in.
@@ -38,6 +40,25 @@ func (d dataDir) loadKey(name string) (ed25519.PrivateKey, error) {
 		return nil, broken(path, errors.New("it holds no Ed25519 key"))
 	}
 	return ed, nil
+}
+
+// sealKey is the file of keys/ with the key that seals secrets at rest, as it is: SealKeySize bytes.
+const sealKey = "seal.key"
+
+// loadSealKey reads the key that seals secrets at rest, or makes it at the first start.
+func (d dataDir) loadSealKey() (key [identity.SealKeySize]byte, err error) {
+	path := d.join("keys", sealKey)
+	b, err := loadOrCreate(path, func() ([]byte, error) {
+		_, _ = rand.Read(key[:]) // never fails: it crashes the program instead
+		return key[:], nil
+	})
+	if err != nil {
+		return key, err
+	}
+	if len(b) != len(key) {
+		return key, broken(path, fmt.Errorf("it holds %d bytes and not %d", len(b), len(key)))
+	}
+	return [identity.SealKeySize]byte(b), nil
 }
 
 // maxWord bounds what loadWord reads, bytes.

@@ -52,7 +52,9 @@ func (s *Server) openRooms(ctx context.Context) error {
 		s.conns.close()
 		return nil
 	})
-	s.openIdentity(key)
+	if err := s.openIdentity(key); err != nil {
+		return err
+	}
 	return s.broker.Recover(ctx) //nolint:wrapcheck // it says everything
 }
 
@@ -87,10 +89,14 @@ func (s *Server) openGate(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) openIdentity(key ed25519.PrivateKey) {
+func (s *Server) openIdentity(key ed25519.PrivateKey) error {
+	seal, err := s.dir.loadSealKey()
+	if err != nil {
+		return err
+	}
 	public, _ := key.Public().(ed25519.PublicKey) // it is what an Ed25519 key has
 	s.identity = identity.New(identity.Config{
-		Gate: s.gate, DB: s.store, Log: s.log, PublicURL: s.public, Pin: s.pin, Server: s.info,
+		Gate: s.gate, DB: s.store, Log: s.log, PublicURL: s.public, Pin: s.pin, Server: s.info, SealKey: seal,
 		BrokerKeys: func() []ed25519.PublicKey { return []ed25519.PublicKey{public} },
 		HasAgents:  s.binaries.any,
 		OnCredentialRevoked: func(ctx context.Context, org sess.OrgID, id string) {
@@ -104,6 +110,7 @@ func (s *Server) openIdentity(key ed25519.PrivateKey) {
 	s.refused = func(ctx context.Context, addr netip.Addr, code sess.Code) {
 		s.gate.RefusedAnonymous(ctx, gate.Refusal{Addr: addr, Action: policy.Authenticate, Code: code})
 	}
+	return nil
 }
 
 // ended logs that sessions which should have ended with something may go on: the broker's expiry finds them.

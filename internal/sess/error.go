@@ -11,6 +11,7 @@ const (
 	CodeInvalid         Code = "invalid"         // the request itself is wrong; repeating it is pointless
 	CodeUnauthenticated Code = "unauthenticated" // no login, or it expired or was revoked
 	CodeDenied          Code = "denied"          // who you are is known, and policy says no
+	CodeMFA             Code = "mfa"             // a second factor has to be shown, or enrolled, first
 	CodeNotFound        Code = "not_found"       // no such thing, or not visible to you
 	CodeOffline         Code = "offline"         // the instance exists but can't be reached now
 	CodeConflict        Code = "conflict"        // it exists already, or has changed meanwhile
@@ -39,6 +40,7 @@ var (
 	ErrInvalid         = &Error{Code: CodeInvalid}
 	ErrUnauthenticated = &Error{Code: CodeUnauthenticated}
 	ErrDenied          = &Error{Code: CodeDenied}
+	ErrMFA             = &Error{Code: CodeMFA}
 	ErrNotFound        = &Error{Code: CodeNotFound}
 	ErrOffline         = &Error{Code: CodeOffline}
 	ErrConflict        = &Error{Code: CodeConflict}

@@ -340,12 +340,12 @@ INSERT INTO session (
     org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential,
     credential_id, client_addr, os_user, reason, command, tty, owner_key, node, epoch, client_minted, client_redeemed,
     agent_minted, agent_redeemed, grace_ms, created_at, end_reason, ended_by, end_message, exit, recording, rec_bytes,
-    rec_stored, rec_digest, rec_problem, former_keys
+    rec_stored, rec_digest, rec_problem, former_keys, mfa_at, idp
 ) VALUES (
     $1, $2, $3, 'pending', $4, $5, $6, $7, $8, $9, $10, $11,
     $12, $13, $14, $15, $16, $17, $18, $19, 0, 1, 0,
     1, 0, $20, $21, '', '', '', '', 'recording', 0,
-    0, '', '', ''
+    0, '', '', '', $22, $23
 )
 `
 
@@ -371,6 +371,8 @@ type InsertSessionParams struct {
 	Node         sess.NodeID
 	GraceMS      int64
 	CreatedAt    int64
+	MFAAt        *int64
+	IDP          sess.IDPID
 }
 
 // The life of sessions, and the control links of agents.
@@ -397,6 +399,8 @@ func (q *Queries) InsertSession(ctx context.Context, arg InsertSessionParams) er
 		arg.Node,
 		arg.GraceMS,
 		arg.CreatedAt,
+		arg.MFAAt,
+		arg.IDP,
 	)
 	return err
 }

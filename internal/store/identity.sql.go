@@ -419,9 +419,12 @@ func (q *Queries) GetAPIKey(ctx context.Context, org sess.OrgID, iD sess.KeyID) 
 }
 
 const getAPIKeyByHash = `-- name: GetAPIKeyByHash :one
-SELECT k.org, k.id, k.hash, k.user_id, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at, m.kind, m.name, m.active
+SELECT k.org, k.id, k.hash, k.user_id, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at, m.kind, m.name, m.active,
+       o.settings, f.confirmed_at AS factor_at
 FROM api_key k
 JOIN member m ON m.org = k.org AND m.user_id = k.user_id
+JOIN org o ON o.id = k.org
+LEFT JOIN factor f ON f.org = k.org AND f.user_id = k.user_id AND f.kind = 'totp'
 WHERE k.hash = $1
 `
 
@@ -437,6 +440,8 @@ type GetAPIKeyByHashRow struct {
 	Kind         sess.UserKind
 	Name         string
 	Active       int64
+	Settings     string
+	FactorAt     *int64
 }
 
 func (q *Queries) GetAPIKeyByHash(ctx context.Context, hash string) (GetAPIKeyByHashRow, error) {
@@ -454,6 +459,8 @@ func (q *Queries) GetAPIKeyByHash(ctx context.Context, hash string) (GetAPIKeyBy
 		&i.Kind,
 		&i.Name,
 		&i.Active,
+		&i.Settings,
+		&i.FactorAt,
 	)
 	return i, err
 }
@@ -732,23 +739,31 @@ func (q *Queries) GetLogin(ctx context.Context, org sess.OrgID, iD sess.LoginID)
 }
 
 const getLoginByHash = `-- name: GetLoginByHash :one
-SELECT l.org, l.id, l.hash, l.user_id, l.expires_at, l.last_used_at, l.revoked_at, m.kind, m.name, m.active
+SELECT l.org, l.id, l.hash, l.user_id, l.created_at, l.expires_at, l.last_used_at, l.revoked_at, l.mfa_at, l.stage, l.idp,
+       m.kind, m.name, m.active, m.valid_seconds, o.settings
 FROM login l
 JOIN member m ON m.org = l.org AND m.user_id = l.user_id
+JOIN org o ON o.id = l.org
 WHERE l.hash = $1
 `
 
 type GetLoginByHashRow struct {
-	Org        sess.OrgID
-	ID         sess.LoginID
-	Hash       string
-	UserID     sess.UserID
-	ExpiresAt  int64
-	LastUsedAt int64
-	RevokedAt  *int64
-	Kind       sess.UserKind
-	Name       string
-	Active     int64
+	Org          sess.OrgID
+	ID           sess.LoginID
+	Hash         string
+	UserID       sess.UserID
+	CreatedAt    int64
+	ExpiresAt    int64
+	LastUsedAt   int64
+	RevokedAt    *int64
+	MFAAt        *int64
+	Stage        sess.Stage
+	IDP          sess.IDPID
+	Kind         sess.UserKind
+	Name         string
+	Active       int64
+	ValidSeconds int64
+	Settings     string
 }
 
 func (q *Queries) GetLoginByHash(ctx context.Context, hash string) (GetLoginByHashRow, error) {
@@ -759,12 +774,18 @@ func (q *Queries) GetLoginByHash(ctx context.Context, hash string) (GetLoginByHa
 		&i.ID,
 		&i.Hash,
 		&i.UserID,
+		&i.CreatedAt,
 		&i.ExpiresAt,
 		&i.LastUsedAt,
 		&i.RevokedAt,
+		&i.MFAAt,
+		&i.Stage,
+		&i.IDP,
 		&i.Kind,
 		&i.Name,
 		&i.Active,
+		&i.ValidSeconds,
+		&i.Settings,
 	)
 	return i, err
 }

@@ -95,9 +95,11 @@ INSERT INTO login (org, id, hash, user_id, created_at, expires_at, last_used_at,
 VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8);
 
 -- name: GetLoginByHash :one
-SELECT l.org, l.id, l.hash, l.user_id, l.expires_at, l.last_used_at, l.revoked_at, m.kind, m.name, m.active
+SELECT l.org, l.id, l.hash, l.user_id, l.created_at, l.expires_at, l.last_used_at, l.revoked_at, l.mfa_at, l.stage, l.idp,
+       m.kind, m.name, m.active, m.valid_seconds, o.settings
 FROM login l
 JOIN member m ON m.org = l.org AND m.user_id = l.user_id
+JOIN org o ON o.id = l.org
 WHERE l.hash = $1;
 
 -- name: GetLogin :one
@@ -121,9 +123,12 @@ INSERT INTO api_key (org, id, hash, user_id, name, created_at, expires_at, last_
 VALUES ($1, $2, $3, $4, $5, $6, $7, '');
 
 -- name: GetAPIKeyByHash :one
-SELECT k.org, k.id, k.hash, k.user_id, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at, m.kind, m.name, m.active
+SELECT k.org, k.id, k.hash, k.user_id, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at, m.kind, m.name, m.active,
+       o.settings, f.confirmed_at AS factor_at
 FROM api_key k
 JOIN member m ON m.org = k.org AND m.user_id = k.user_id
+JOIN org o ON o.id = k.org
+LEFT JOIN factor f ON f.org = k.org AND f.user_id = k.user_id AND f.kind = 'totp'
 WHERE k.hash = $1;
 
 -- name: TouchAPIKey :execrows
