@@ -51,9 +51,11 @@ func newWorld(t *testing.T, db *store.DB, orgs ...string) *world {
 	}
 	err := db.Write(t.Context(), func(tx *store.Tx) error {
 		for _, table := range w.tables {
-			if slices.Contains([]string{"node", "login_failure"}, table) {
-				if err := w.insert(t.Context(), tx.SQL(), table, w.row(table, orgs[0], nil)); err != nil {
-					return err
+			if slices.Contains([]string{"node", "login_failure", "login_flow"}, table) {
+				for _, variant := range append([]map[string]any{nil}, variants[table]...) {
+					if err := w.insert(t.Context(), tx.SQL(), table, w.row(table, orgs[0], variant)); err != nil {
+						return err
+					}
 				}
 				continue
 			}
@@ -108,6 +110,10 @@ var variants = map[string][]map[string]any{
 	"session_params": {{"session": "ses_exited"}},
 	"resume_nonce":   {{"session": "ses_exited", "nonce": "other"}},
 	"ticket":         {{"hash": "old", "expires_at": timeCreated + 1}},
+	"idp":            {{"id": "idp_lone", "name": "lone"}},
+	"team":           {{"id": "grp_other", "name": "other"}},
+	"team_member":    {{"source": "idp"}},
+	"login_flow":     {{"id": "done", "done_at": timeCreated, "token": "tok_done", "state": "", "user_code": ""}},
 }
 
 // onlyA are further rows of org_a, where a statement's result would otherwise be the same for both.
@@ -118,10 +124,10 @@ var onlyA = map[string]map[string][]map[string]any{
 // perOrg tells the columns whose values are unique on the server.
 func perOrg(table, col string) bool {
 	switch table + "." + col {
-	case "org.id", "org.name", "instance.id", "session.id", "member.name":
+	case "org.id", "org.name", "instance.id", "idp.id", "session.id", "member.name":
 		return true
 	}
-	return slices.Contains([]string{"org", "log", "hash", "instance", "session"}, col)
+	return slices.Contains([]string{"org", "log", "hash", "instance", "session", "idp"}, col)
 }
 
 // value gives what a column of the plain row of org holds.
@@ -153,6 +159,7 @@ func (w *world) value(table string, c column, org string) any {
 var plain = map[string]any{
 	"session.state": "pending", "session.end_reason": "", "enrol_token.uses": 5, "enrol_token.used": 0,
 	"role_grant.role": "org-admin", "role_grant.project": "", "role_grant.team": "", "member.kind": "local", "audit_hash.idx": 0,
+	"login_flow.org": "", "login_flow.idp": "",
 	"login.last_used_at": timeCreated, "instance.link": 1, "person.id": "usr_x", "login_failure.created_at": timeExpires, "session.started_at": nil,
 }
 
@@ -314,7 +321,7 @@ var freshColumns = map[string][]string{
 	"person": {"id", "email"}, "member": {"user_id", "name"}, "project": {"id", "name"}, "role_grant": {"id", "role"},
 	"invite": {"id", "hash"}, "login": {"id", "hash"}, "api_key": {"id", "hash"}, "enrol_token": {"id", "hash"},
 	"instance": {"id", "name"}, "session": {"id"}, "ticket": {"hash"}, "resume_nonce": {"nonce"}, "audit_event": {"id"},
-	"login_failure": {"id"},
+	"login_failure": {"id"}, "idp": {"id", "name"}, "idp_account": {"subject"}, "login_flow": {"id", "token"},
 }
 
 // numberArg guesses a number from the parameter's name.

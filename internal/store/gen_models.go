@@ -73,6 +73,29 @@ type Factor struct {
 	ConfirmedAt *int64
 }
 
+type IDP struct {
+	Org          sess.OrgID
+	ID           sess.IDPID
+	Name         string
+	Kind         string
+	Settings     string
+	Secret       string
+	ValidSeconds int64
+	CreatedAt    int64
+	UpdatedAt    int64
+}
+
+type IDPAccount struct {
+	Org         sess.OrgID
+	IDP         sess.IDPID
+	Issuer      string
+	Subject     string
+	UserID      sess.UserID
+	CreatedAt   int64
+	LastLoginAt int64
+	Said        string
+}
+
 type Instance struct {
 	Org       sess.OrgID
 	ID        sess.InstanceID
@@ -133,6 +156,36 @@ type LoginFailure struct {
 	Subject   string
 	CreatedAt int64
 	ID        string
+}
+
+type LoginFlow struct {
+	ID          string
+	Kind        string
+	CreatedAt   int64
+	ExpiresAt   int64
+	Client      string
+	Address     string
+	Browser     string
+	Org         sess.OrgID
+	IDP         sess.IDPID
+	IDPName     string
+	RedirectURI string
+	Challenge   string
+	ClientState string
+	UserCode    string
+	PollSeconds int64
+	PolledAt    *int64
+	ConfirmedAt *int64
+	State       string
+	Request     string
+	Handle      string
+	Person      string
+	UserID      sess.UserID
+	MFAAt       *int64
+	Token       string
+	DoneAt      *int64
+	DeniedAt    *int64
+	UsedAt      *int64
 }
 
 type Member struct {

@@ -78,6 +78,7 @@ func (q query) types() []reflect.Type {
 
 // snake turns a Go name into the name of a column: UserID and userID into user_id.
 func snake(name string) string {
+	name = strings.Replace(name, "iDP", "idp", 1)
 	name = strings.Replace(name, "iD", "id", 1) // sqlc's way with a parameter called id
 	name = regexp.MustCompile(`([a-z0-9])([A-Z])`).ReplaceAllString(name, "${1}_${2}")
 	name = regexp.MustCompile(`([A-Z])([A-Z][a-z])`).ReplaceAllString(name, "${1}_${2}")

@@ -19,6 +19,9 @@ var everyOrg = map[string]string{
 	"GetAgent":            "an agent names its instance, and proves it with the key in that row",
 	"GetSessionByID":      "who resumes by the session's key names only the session, and proves it with the key in that row",
 
+	"FindIDP": "the URL that was registered at the provider names only the provider: it tells the org",
+	"AnyIDP":  "whether a browser can be needed at all is said to everybody, and nothing else",
+
 	"ListUnplacedAuditLogs": "the sequencer serves all logs",
 	"ListAuditLogs":         "the owner of the box checks all logs",
 
@@ -34,7 +37,8 @@ var everyOrg = map[string]string{
 
 // boxTables have no org.
 // They belong to the box; a person's passwords and reset links are the same in every org.
-var boxTables = []string{"org", "person", "node", "login_failure", "password_history", "reset_link"}
+// So do logins under way: nobody is known when one begins.
+var boxTables = []string{"org", "person", "node", "login_failure", "password_history", "reset_link", "login_flow"}
 
 // tenantColumn gives the column of a table that says whose a row is; none for tables of the box.
 func tenantColumn(t *testing.T, table string) string {

@@ -32,6 +32,9 @@ var queryArgs = map[string]any{
 	"PutLabel.value":                "new",
 	"PurgeLoginFailures.created_at": timeExpires + 1,
 	"ListAPIKeys.owner":             "",
+	"DeleteIDP.id":                  "idp_lone_ORG",
+	"AddTeamByIDP.team":             "grp_other",
+	"UseLoginFlow.id":               "done", "PurgeLoginFlows.expires_at": timeExpires + 1,
 }
 
 // barren lists queries that do nothing visible in the fixture's own org, with the reason why that is no matter.

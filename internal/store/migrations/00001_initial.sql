@@ -181,6 +181,72 @@ CREATE TABLE login (
 );
 CREATE INDEX login_by_user ON login (org, user_id);
 
+-- Identity providers that an organisation trusts to say who somebody is.
+CREATE TABLE idp (
+    org           TEXT NOT NULL REFERENCES org (id),
+    id            TEXT NOT NULL UNIQUE, -- in the URLs that are registered at the provider
+    name          TEXT NOT NULL,
+    kind          TEXT NOT NULL, -- oidc, saml, github
+    settings      TEXT NOT NULL, -- JSON idp.Settings
+    secret        TEXT NOT NULL, -- the client secret, sealed; empty: none
+    valid_seconds BIGINT NOT NULL, -- how long its logins are valid at most; 0: as the org says
+    created_at    BIGINT NOT NULL,
+    updated_at    BIGINT NOT NULL,
+    PRIMARY KEY (org, id),
+    UNIQUE (org, name)
+);
+
+-- Whom a provider sent: found by what the provider calls them, never by an address.
+CREATE TABLE idp_account (
+    org           TEXT NOT NULL,
+    idp           TEXT NOT NULL,
+    issuer        TEXT NOT NULL,
+    subject       TEXT NOT NULL,
+    user_id       TEXT NOT NULL,
+    created_at    BIGINT NOT NULL,
+    last_login_at BIGINT NOT NULL,
+    said          TEXT NOT NULL, -- JSON array: the groups that the provider named at the last login, those unknown here, too
+    PRIMARY KEY (org, idp, issuer, subject),
+    FOREIGN KEY (org, idp) REFERENCES idp (org, id),
+    FOREIGN KEY (org, user_id) REFERENCES member (org, user_id)
+);
+CREATE INDEX idp_account_of_user ON idp_account (org, user_id);
+
+-- Logins under way in a browser. Nobody is known yet when one begins, so it belongs to the box; org is set once chosen.
+CREATE TABLE login_flow (
+    id           TEXT PRIMARY KEY, -- in the URLs of our pages
+    kind         TEXT NOT NULL, -- code: ends at the loopback port of a client; device: the client asks again and again
+    created_at   BIGINT NOT NULL,
+    expires_at   BIGINT NOT NULL,
+    client       TEXT NOT NULL, -- what asks, in its own words
+    address      TEXT NOT NULL, -- and from where
+    browser      TEXT NOT NULL, -- hex SHA-256 of the cookie of the browser that it belongs to; empty: none yet
+    org          TEXT NOT NULL, -- empty until chosen
+    idp          TEXT NOT NULL, -- id of the provider that the person was sent to, last
+    idp_name     TEXT NOT NULL, -- name of the provider that the client asked for; empty: none
+    redirect_uri TEXT NOT NULL, -- code: where the client listens
+    challenge    TEXT NOT NULL, -- code: base64url SHA-256 of the client's verifier
+    client_state TEXT NOT NULL, -- code: given back to the client
+    user_code    TEXT NOT NULL, -- device: hex SHA-256 of what the person types
+    poll_seconds BIGINT NOT NULL, -- device: the time between two questions, which grows when it is not kept
+    polled_at    BIGINT,
+    confirmed_at BIGINT, -- device: the person said that the device is theirs
+    state        TEXT NOT NULL, -- hex SHA-256 of the state given to the provider; empty: nobody is expected back
+    request      TEXT NOT NULL, -- id of the SAML request
+    handle       TEXT NOT NULL, -- hex SHA-256 of what the browser that brought a SAML response shows next
+    person       TEXT NOT NULL, -- JSON idp.Person that the response was about
+    user_id      TEXT NOT NULL, -- who it was
+    mfa_at       BIGINT,
+    token        TEXT NOT NULL, -- hex SHA-256 of the code or device code that the client redeems; empty: not yet made
+    done_at      BIGINT, -- somebody proved who they are
+    denied_at    BIGINT,
+    used_at      BIGINT -- the client has its login
+);
+CREATE INDEX login_flow_expiry ON login_flow (expires_at);
+CREATE INDEX login_flow_state ON login_flow (state) WHERE state <> '';
+CREATE INDEX login_flow_user_code ON login_flow (user_code) WHERE user_code <> '';
+CREATE UNIQUE INDEX login_flow_token ON login_flow (token) WHERE token <> '';
+
 CREATE TABLE api_key (
     org            TEXT NOT NULL REFERENCES org (id),
     id             TEXT NOT NULL,
@@ -410,6 +476,9 @@ DROP TABLE instance_label;
 DROP TABLE instance;
 DROP TABLE enrol_token;
 DROP TABLE api_key;
+DROP TABLE login_flow;
+DROP TABLE idp_account;
+DROP TABLE idp;
 DROP TABLE login;
 DROP TABLE invite;
 DROP TABLE recovery_code;
