@@ -187,31 +187,6 @@ func TestRestartCompletesRecordings(t *testing.T) {
 	})
 }
 
-// A client that comes back after a restart only to say that it has everything is the last that comes: with it the
-// recording is complete.
-func TestDeliveredWithoutAgent(t *testing.T) {
-	w := newWorld(t, storetest.SQLite(t))
-	a := w.connect()
-	s := w.both(a)
-	w.exited(s, 1, 0)
-	w.Close()
-	a.close()
-	w.boot()
-	fresh, err := w.resume(s, s.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.join(s, fresh.Token, s.key); err != nil {
-		t.Fatal(err)
-	}
-	w.present(s, 1, sess.SideClient, true)
-	w.wantNoCut()
-	if err := w.Delivered(t.Context(), w.org, s.id, 1); err != nil {
-		t.Fatal(err)
-	}
-	w.wantCut(s.id)
-}
-
 // A session whose owner does not come back after a restart is not shown as active for long, and its grace counts from the
 // restart.
 func TestRestartWithoutOwner(t *testing.T) {

@@ -160,11 +160,7 @@ func (s *Service) Delivered(ctx context.Context, org sess.OrgID, id sess.Session
 		return fmt.Errorf("note delivery: %w", err)
 	}
 	s.lives.delivered(id)
-	agent := s.lives.agentHere(id)
 	s.settle(after)
-	if after.State == sess.StateEnded && !agent {
-		s.cut(after) // the agent has nothing left to come for, and with the client goes the last who could close the recording
-	}
 	return nil
 }
 

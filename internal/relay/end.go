@@ -198,7 +198,7 @@ func (s *session) over() bool {
 	if s.end != nil {
 		return true
 	}
-	if !s.exited || !s.done {
+	if !s.exited && !s.ended || !s.done {
 		return false
 	}
 	for _, f := range s.finals {

@@ -66,6 +66,7 @@ type Join struct {
 	Terminal bool          // the agent's main channel is a terminal's output
 	First    bool          // this side never joined before
 	Takeover bool          // a client with a new key: the one before is told that it was superseded
+	Ended    bool          // the session ended by itself, on record: only output and status are left to fetch
 	Meta     recording.Meta
 }
 
@@ -344,6 +345,7 @@ type session struct {
 	exited  bool         // the status is on record
 	finals  []wire.Final // with it: where the agent's streams end
 	stating bool         // the broker is being told the status
+	ended   bool         // the status was on record when a side joined, so the agent need not state it again
 	done    bool         // a client has everything
 	free    bool         // output runs on into the record alone
 	freeing *time.Timer

@@ -41,6 +41,7 @@ func (s *session) join(p *party, j Join) bool {
 		return false
 	}
 	s.epoch = max(s.epoch, j.Epoch)
+	s.ended = s.ended || j.Ended
 	if old := s.parties[i]; old != nil {
 		s.drop(old)
 	}

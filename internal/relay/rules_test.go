@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -206,17 +207,74 @@ func TestCutEndsBothSides(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("the client was not told")
 	}
+	s.wantComplete()
+}
+
+// wantComplete waits until the recording is complete.
+func (w *world) wantComplete() {
+	w.t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) { //nolint:forbidigo // polls
-		s.mu.Lock()
-		state := s.state
-		s.mu.Unlock()
+		w.mu.Lock()
+		state := w.state
+		w.mu.Unlock()
 		if state == sess.RecordingComplete {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("recording is %q, want complete", state)
+			w.t.Fatalf("recording is %q, want complete", state)
 		}
 	}
+}
+
+// waitFor waits until an endpoint's state has all of words.
+func waitFor(ctx context.Context, t *testing.T, e *link.Endpoint, words ...string) {
+	t.Helper()
+	lacks := func(word string) bool { return !strings.Contains(e.String(), word) }
+	for slices.ContainsFunc(words, lacks) {
+		if ctx.Err() != nil {
+			t.Fatalf("not %s: %s", words, e)
+		}
+		time.Sleep(time.Millisecond) //nolint:forbidigo // polls
+	}
+}
+
+// TestRestartBetweenExitAndDelivery: an agent that was told that its exit is on record does not state it again. The relay
+// of after a restart knows it all the same, and completes the recording when the client has everything.
+func TestRestartBetweenExitAndDelivery(t *testing.T) {
+	w := newWorld(t)
+	x := newExec(w, 10, 1000, 10)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	go x.w.drive(ctx, x.client, sess.SideClient, x.gens)
+	go x.w.drive(ctx, x.agent, sess.SideAgent, x.gens)
+	go func() {
+		_, _ = x.client.Out(wire.ChannelParams).Write([]byte("params"))
+		x.client.Out(wire.ChannelParams).CloseWrite()
+		_, _ = x.client.Out(wire.ChannelMain).ReadFrom(&pattern{seed: 3, n: x.in})
+		x.client.Out(wire.ChannelMain).CloseWrite()
+	}()
+	x.stdin = &pattern{seed: 3, n: x.in}
+	if err := x.process(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(ctx, t, x.agent, "exit_ok true") // its output is on record and nobody has read it
+	w.restart()
+	for _, e := range []*link.Endpoint{x.client, x.agent} {
+		waitFor(ctx, t, e, "epoch 2", "going true")
+	}
+	for ch, p := range map[uint32]*pattern{wire.ChannelMain: {seed: 1, n: x.out}, wire.ChannelStderr: {seed: 2, n: x.errs}} {
+		if _, err := x.client.In(ch).WriteTo(p); err != nil || p.off != p.n {
+			t.Fatalf("%d bytes arrived, %v", p.off, err)
+		}
+	}
+	for _, e := range []*link.Endpoint{x.client, x.agent} {
+		select {
+		case <-e.Finished():
+		case <-ctx.Done():
+			t.Fatalf("not finished: %s", e)
+		}
+	}
+	w.wantComplete()
 }
 
 // TestStopAndReset: the receiver that wants no more, and the sender that gives up, are heard at the other end.

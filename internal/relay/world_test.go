@@ -115,7 +115,7 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	j := relay.Join{
 		Org: org, Session: w.id, Side: side, Gen: gen, OtherGen: w.gens[1-i], Epoch: w.epoch, Window: w.win,
 		First: w.first[i], Takeover: r.URL.Query().Get("takeover") != "", FreeRun: w.free, Terminal: w.term,
-		Meta: recording.Meta{Kind: sess.KindExec},
+		Ended: w.exit != nil, Meta: recording.Meta{Kind: sess.KindExec},
 	}
 	w.first[i] = false
 	w.mu.Unlock()
