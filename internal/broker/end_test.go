@@ -43,7 +43,7 @@ func TestEnd(t *testing.T) {
 		w := newWorld(t, db)
 		a := w.connect()
 		s := w.both(a)
-		for who, want := range map[*sess.Principal]sess.Code{&w.bob: sess.CodeNotFound, &w.carol: sess.CodeDenied, &w.eve: sess.CodeNotFound} {
+		for who, want := range map[*sess.Principal]sess.Code{&w.bob: sess.CodeNotFound, &w.carol: sess.CodeDenied, &w.eve: sess.CodeDenied} {
 			_, err := w.End(t.Context(), *who, endIn(s.id, ""))
 			wantCode(t, who.Name, err, want)
 		}

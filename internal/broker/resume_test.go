@@ -104,7 +104,7 @@ func TestAttachOwnOnly(t *testing.T) {
 	w := newWorld(t, storetest.SQLite(t))
 	s := w.both(w.connect())
 	for who, want := range map[*sess.Principal]sess.Code{
-		&w.bob: sess.CodeNotFound, &w.root: sess.CodeDenied, &w.carol: sess.CodeDenied, &w.eve: sess.CodeNotFound,
+		&w.bob: sess.CodeNotFound, &w.root: sess.CodeDenied, &w.carol: sess.CodeDenied, &w.eve: sess.CodeDenied,
 	} {
 		_, err := w.attach(*who, s, newKey(t))
 		wantCode(t, who.Name, err, want)

@@ -133,7 +133,8 @@ func TestStartAnswers(t *testing.T) {
 			}
 		}
 		wantCode(t, "read-only", ask(w.carol, nil), sess.CodeDenied)
-		wantCode(t, "no role", ask(w.eve, nil), sess.CodeNotFound)
+		wantCode(t, "no role", ask(w.eve, nil), sess.CodeDenied)
+		wantCode(t, "no role, and no such thing", ask(w.eve, named("web-9")), sess.CodeDenied)
 		mallory := w.member(first(w.newOrg("other")), "mallory@example.com", sess.RoleAdmin)
 		wantCode(t, "another org", ask(mallory, named(string(w.instance))), sess.CodeNotFound)
 

@@ -34,7 +34,15 @@ func shows(t policy.Type) policy.Action {
 		return policy.TokenList
 	case policy.TypeKey:
 		return policy.KeyList
-	case policy.TypeOrg, policy.TypeProject, policy.TypeLogin, policy.TypeUser, policy.TypeLog:
+	case policy.TypeProject:
+		return policy.ProjectShow
+	case policy.TypeUser:
+		return policy.UserShow
+	case policy.TypeGroup:
+		return policy.GroupShow
+	case policy.TypeGrant:
+		return policy.GrantShow
+	case policy.TypeOrg, policy.TypeLogin, policy.TypeLog:
 	}
 	return ""
 }
@@ -45,6 +53,9 @@ func (f Find) resolve(tx *Tx) (policy.Resource, error) {
 	on, err := f.By(tx)
 	switch {
 	case err != nil && notFound(err):
+		if e := tx.gated(); e != nil && !tx.everyones() {
+			return asked, tx.refuse(e)
+		}
 		return asked, f.missing()
 	case err != nil:
 		return asked, err
@@ -56,11 +67,34 @@ func (f Find) resolve(tx *Tx) (policy.Resource, error) {
 	if tx.Allowed(tx.entry.Action, on) {
 		return on, nil
 	}
-	if show := shows(f.Type); show != "" && !tx.Allowed(show, on) {
+	// Something that is to be made in a project is no project.
+	if show := shows(f.Type); show != "" && on.Type == f.Type && !tx.Allowed(show, on) {
 		tx.entry.On = on // the log knows better than the answer
+		if e := tx.gated(); e != nil && !tx.everyones() {
+			return on, tx.refuse(e)
+		}
 		return on, tx.hide(f.missing())
 	}
 	return on, nil
+}
+
+// gated is the one answer that somebody without a role gets, also for what is not there: who may do nothing learns nothing.
+func (tx *Tx) gated() *sess.Error {
+	if policy.NeedsMember(tx.who) && len(tx.grants) == 0 {
+		return noAccess()
+	}
+	return nil
+}
+
+// everyones reports whether what is asked for is everybody's to ask, about what is their own: of that there may be none.
+func (tx *Tx) everyones() bool {
+	own := policy.Resource{Org: tx.who.Org, Owner: tx.who.User}
+	for _, own.Type = range []policy.Type{policy.TypeKey, policy.TypeLogin, policy.TypeOrg} {
+		if tx.Allowed(tx.entry.Action, own) {
+			return true
+		}
+	}
+	return false
 }
 
 // hide refuses with the answer "not found".
@@ -84,6 +118,9 @@ func notFound(err error) bool {
 
 // denied says in words what was refused and what would help.
 func (tx *Tx) denied(ctx context.Context, on policy.Resource, d policy.Decision) *sess.Error {
+	if e := tx.gated(); e != nil && tx.who.Stage == sess.StageNone {
+		return e
+	}
 	what := policy.Describe(tx.entry.Action)
 	if name := on.Name; name != "" {
 		what += ": " + name
@@ -105,3 +142,11 @@ func (tx *Tx) denied(ctx context.Context, on policy.Resource, d policy.Decision)
 	}
 	return sess.New(sess.CodeDenied, "you may not "+what, hint)
 }
+
+// noAccess is the one answer for a member who holds no role, whatever they ask for.
+func noAccess() *sess.Error {
+	return sess.New(sess.CodeDenied, "you have no access in this organisation yet", HintNoAccess)
+}
+
+// HintNoAccess says what to do for a member who holds no role.
+const HintNoAccess = "ask an admin of the organisation for a role, or to be put into a group that has one"

@@ -92,6 +92,7 @@ func (g *Gate) write(ctx context.Context, who sess.Principal, act policy.Action,
 	var verdict error // a refusal: recorded by the commit
 	err := g.db.Write(ctx, func(st *store.Tx) error {
 		tx, verdict = g.newTx(ctx, st, who, act), nil
+		tx.write = true
 		if err := tx.decide(ctx, find); err != nil {
 			if tx.refusal == nil {
 				return err

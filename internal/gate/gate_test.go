@@ -158,10 +158,10 @@ func TestRefusalIsRecordedAndChangesNothing(t *testing.T) {
 			who          sess.Principal
 			message, ask string
 		}{
-			"no role":     {who(nobody), "start a session on an instance: web-1", "operator or org-admin on project default"},
+			"no role":     {who(nobody), "no access in this organisation yet", "for a role"},
 			"inactive":    {who(inactive), "not active", "activate"},
 			"no member":   {who("usr_stranger"), "no member", "invite"},
-			"other org's": {sess.Principal{Org: other, User: operator, Credential: sess.CredentialLogin}, "start a session", "nobody may do this"},
+			"other org's": {sess.Principal{Org: other, User: operator, Credential: sess.CredentialLogin}, "no access", "for a role"},
 			"agent":       {sess.Principal{Org: org, Instance: "ins_1", Credential: sess.CredentialAgent}, "start a session", "nobody may do this"},
 		} {
 			t.Run(name, func(t *testing.T) {

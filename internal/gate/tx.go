@@ -19,6 +19,7 @@ type Tx struct {
 
 	gate    *Gate
 	who     sess.Principal
+	write   bool
 	grants  []sess.Grant
 	entry   Entry
 	id      sess.EventID
@@ -135,12 +136,24 @@ func (tx *Tx) load(ctx context.Context) error {
 	if !policy.NeedsMember(tx.who) {
 		return nil
 	}
+	if tx.write {
+		// Whoever takes something away from a member holds this lock alone: what they hold was decided before, and is seen by
+		// them, or is decided after.
+		if err := tx.LockShared(ctx, MemberLock(tx.who.Org, tx.who.User)); err != nil {
+			return err
+		}
+		if err := tx.revoked(ctx); err != nil {
+			return err
+		}
+	}
 	m, err := tx.GetMember(ctx, tx.who.Org, tx.who.User)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return tx.refuse(sess.New(sess.CodeDenied, "you are no member of this organisation", "ask an admin of the organisation to invite you"))
+		return tx.refuse(errNoMember())
 	case err != nil:
 		return fmt.Errorf("load member: %w", err)
+	case m.DeletedAt != nil, m.Pending == 1 && tx.entry.Action != policy.Accept:
+		return tx.refuse(errNoMember())
 	case m.Active == 0:
 		return tx.refuse(sess.New(sess.CodeDenied, "your account in this organisation is not active", "ask an admin of the organisation to activate it"))
 	}
@@ -149,7 +162,41 @@ func (tx *Tx) load(ctx context.Context) error {
 		return fmt.Errorf("load grants: %w", err)
 	}
 	for _, r := range rows {
-		tx.grants = append(tx.grants, sess.Grant{ID: r.ID, Role: r.Role, Project: r.Project})
+		tx.grants = append(tx.grants, sess.Grant{ID: r.ID, Role: r.Role, Project: r.Project, Team: r.Team})
+	}
+	return nil
+}
+
+func errNoMember() *sess.Error {
+	return sess.New(sess.CodeDenied, "you are no member of this organisation", "ask an admin of the organisation to invite you")
+}
+
+// MemberLock names the lock that a transaction shares while it acts for a member, and holds alone while it takes away what
+// the member may do.
+func MemberLock(org sess.OrgID, user sess.UserID) string {
+	return "member " + string(org) + " " + string(user)
+}
+
+// revoked refuses who asks by a login or key that was revoked since it was authenticated.
+func (tx *Tx) revoked(ctx context.Context) error {
+	var revoked int64
+	switch tx.who.Credential {
+	case sess.CredentialLogin:
+		row, err := tx.LoginRevoked(ctx, tx.who.Org, sess.LoginID(tx.who.CredentialID))
+		if err != nil {
+			return fmt.Errorf("look for login: %w", err)
+		}
+		revoked = row.Revoked
+	case sess.CredentialKey:
+		row, err := tx.APIKeyRevoked(ctx, tx.who.Org, sess.KeyID(tx.who.CredentialID))
+		if err != nil {
+			return fmt.Errorf("look for API key: %w", err)
+		}
+		revoked = row.Revoked
+	case sess.CredentialNone, sess.CredentialAgent, sess.CredentialSystem, sess.CredentialAdmin:
+	}
+	if revoked > 0 {
+		return tx.refuse(sess.New(sess.CodeDenied, "the login or API key was revoked", `run "sessctl login"`))
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ const (
 	InstanceList    Action = "instance:list"
 	InstanceShow    Action = "instance:show"
 	InstanceChange  Action = "instance:change"
+	InstanceMove    Action = "instance:move"
 	InstanceRemove  Action = "instance:remove"
 
 	SessionStart  Action = "session:start"
@@ -41,6 +42,36 @@ const (
 	RecordingList   Action = "recording:list"
 	RecordingShow   Action = "recording:show"
 	RecordingReplay Action = "recording:replay"
+
+	PasswordChange Action = "password:change"
+	PasswordReset  Action = "password:reset"
+
+	UserInvite     Action = "user:invite"
+	UserList       Action = "user:list"
+	UserShow       Action = "user:show"
+	UserChange     Action = "user:change"
+	UserReset      Action = "user:reset"
+	UserRevoke     Action = "user:revoke"
+	UserDeactivate Action = "user:deactivate"
+	UserReactivate Action = "user:reactivate"
+	UserDelete     Action = "user:delete"
+
+	GroupCreate Action = "group:create"
+	GroupList   Action = "group:list"
+	GroupShow   Action = "group:show"
+	GroupChange Action = "group:change"
+	GroupDelete Action = "group:delete"
+
+	ProjectCreate Action = "project:create"
+	ProjectList   Action = "project:list"
+	ProjectShow   Action = "project:show"
+	ProjectChange Action = "project:change"
+	ProjectDelete Action = "project:delete"
+
+	GrantCreate Action = "grant:create"
+	GrantList   Action = "grant:list"
+	GrantShow   Action = "grant:show"
+	GrantDelete Action = "grant:delete"
 
 	AuditList   Action = "audit:list"
 	AuditVerify Action = "audit:verify"
@@ -62,6 +93,8 @@ const (
 	RecordingClosed      Action = "recording:closed"
 	InstanceDisconnected Action = "instance:disconnected"
 	Authenticate         Action = "authenticate" // a credential that was not accepted; refusals only
+	PasswordForgot       Action = "password:forgot"
+	MailFailed           Action = "mail:failed"
 )
 
 // Info describes an Action for documentation, and for the hint of a refusal.
@@ -81,26 +114,32 @@ const Everyone sess.Role = "everyone"
 // against the Cedar policies.
 func Actions() []Info {
 	var (
-		admin    = []sess.Role{sess.RoleAdmin}
-		operate  = []sess.Role{sess.RoleAdmin, sess.RoleOperator}
-		look     = []sess.Role{sess.RoleAdmin, sess.RoleOperator, sess.RoleReadOnly, sess.RoleAuditor}
-		manage   = []sess.Role{sess.RoleAdmin, sess.RoleReadOnly, sess.RoleAuditor}
-		evidence = []sess.Role{sess.RoleAdmin, sess.RoleAuditor}
-		replay   = []sess.Role{sess.RoleAdmin, sess.RoleOperator, sess.RoleAuditor}
-		everyone = []sess.Role{Everyone}
+		admin     = []sess.Role{sess.RoleAdmin}
+		manage    = []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin}
+		operate   = []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleOperator}
+		look      = []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleOperator, sess.RoleSupport, sess.RoleReadOnly, sess.RoleAuditor}
+		recorded  = []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleOperator, sess.RoleReadOnly, sess.RoleAuditor}
+		oversee   = []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleReadOnly, sess.RoleAuditor}
+		overseers = []sess.Role{sess.RoleAdmin, sess.RoleReadOnly, sess.RoleAuditor}
+		evidence  = []sess.Role{sess.RoleAdmin, sess.RoleAuditor}
+		replay    = []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleOperator, sess.RoleAuditor}
+		everyone  = []sess.Role{Everyone}
 	)
 	return []Info{
 		{Login, "log in with an accepted password", everyone, true},
 		{Accept, "accept an invitation", everyone, true},
 		{Logout, "end one's login", everyone, true},
 		{Whoami, "see who one is and what one may do", everyone, true},
-		{TokenCreate, "make an enrolment token", admin, false},
-		{TokenList, "list enrolment tokens", manage, false},
-		{TokenDelete, "void an enrolment token", admin, false},
+		{PasswordChange, "change one's password", everyone, true},
+		{PasswordReset, "set a new password by a link", everyone, true},
+		{TokenCreate, "make an enrolment token", manage, false},
+		{TokenList, "list enrolment tokens", oversee, false},
+		{TokenDelete, "void an enrolment token", manage, false},
 		{InstanceList, "list instances", look, false},
 		{InstanceShow, "see an instance", look, false},
-		{InstanceChange, "rename or label an instance", admin, false},
-		{InstanceRemove, "remove an instance", admin, false},
+		{InstanceChange, "rename or label an instance", manage, false},
+		{InstanceMove, "move an instance from or to a project", manage, false},
+		{InstanceRemove, "remove an instance", manage, false},
 		{SessionStart, "start a session on an instance", operate, false},
 		{SessionList, "list sessions", look, false},
 		{SessionShow, "see a session", look, true},
@@ -111,11 +150,34 @@ func Actions() []Info {
 		{KeyCreate, "make an API key of one's own", operate, true},
 		{KeyCreateMachine, "make a machine user and its API key", admin, false},
 		{KeyList, "list one's own API keys", everyone, true},
-		{KeyListAll, "list everyone's API keys", manage, false},
+		{KeyListAll, "list everyone's API keys", overseers, false},
 		{KeyDelete, "delete an API key", everyone, true},
-		{RecordingList, "list recordings", look, false},
-		{RecordingShow, "see what is known of a recording", look, true},
+		{RecordingList, "list recordings", recorded, false},
+		{RecordingShow, "see what is known of a recording", recorded, true},
 		{RecordingReplay, "replay a recording", replay, true},
+		{UserInvite, "invite a person", admin, false},
+		{UserList, "list users", oversee, false},
+		{UserShow, "see a user", oversee, false},
+		{UserChange, "change a user's name and how long their credentials are valid", admin, false},
+		{UserReset, "make a link with which a user sets a new password", admin, false},
+		{UserRevoke, "end all logins, keys and sessions of a user", admin, false},
+		{UserDeactivate, "deactivate a user", admin, false},
+		{UserReactivate, "reactivate a user", manage, false},
+		{UserDelete, "delete a user", admin, false},
+		{GroupCreate, "make a group", admin, false},
+		{GroupList, "list groups", oversee, false},
+		{GroupShow, "see a group and who is in it", oversee, false},
+		{GroupChange, "put users into a group or take them out", admin, false},
+		{GroupDelete, "delete a group", admin, false},
+		{ProjectCreate, "make a project", admin, false},
+		{ProjectList, "list projects", look, false},
+		{ProjectShow, "see a project", look, false},
+		{ProjectChange, "rename a project", manage, false},
+		{ProjectDelete, "delete an empty project", admin, false},
+		{GrantCreate, "give a role that one holds oneself", manage, false},
+		{GrantList, "list the roles that users and groups were given", oversee, false},
+		{GrantShow, "see a role that was given", oversee, false},
+		{GrantDelete, "take a role away", manage, false},
 		{AuditList, "list audit events", evidence, false},
 		{AuditVerify, "have the server check its audit log", evidence, false},
 		{AuditExport, "export the audit log", evidence, false},
@@ -136,6 +198,8 @@ func Events() []Info {
 		{Action: SessionEnded, Summary: "a session ended, once, with its reason"},
 		{Action: RecordingClosed, Summary: "a recording was closed; its digest is in the event"},
 		{Action: InstanceDisconnected, Summary: "an instance went offline"},
+		{Action: PasswordForgot, Summary: "a person asked for a link that sets a new password"},
+		{Action: MailFailed, Summary: "a mail to a person could not be sent"},
 		{Action: Authenticate, Summary: "a credential was not accepted; refusals only, those of one address within 10 s in one event"},
 	}
 }

@@ -121,7 +121,7 @@ func (e *Engine) judge(q question, act Action) Decision {
 func (e *Engine) missing(q question, who sess.Principal, grants []sess.Grant, act Action, on Resource) string {
 	for _, project := range slices.Compact([]sess.ProjectID{on.Project, ""}) {
 		var roles []string
-		for _, r := range []sess.Role{sess.RoleReadOnly, sess.RoleOperator, sess.RoleAuditor, sess.RoleAdmin} {
+		for _, r := range []sess.Role{sess.RoleReadOnly, sess.RoleSupport, sess.RoleOperator, sess.RoleAuditor, sess.RoleProjectAdmin, sess.RoleAdmin} {
 			with := append(slices.Clone(grants), sess.Grant{Role: r, Project: project})
 			q.entities[q.Principal] = userEntity(who, with, scope(string(on.Org)))
 			if e.judge(q, act).Allowed {

@@ -47,7 +47,7 @@ func TestOperatorWorksInItsProjectOnly(t *testing.T) {
 	out := in
 	out.Project = "prj_2"
 	d = e.Decide(person(alice), grants, policy.SessionStart, out, policy.Context{})
-	if d.Allowed || d.Missing != "the role operator or org-admin on project prj_2" {
+	if d.Allowed || d.Missing != "the role operator or project-admin or org-admin on project prj_2" {
 		t.Errorf("in another project: %+v", d)
 	}
 	foreign := in
@@ -94,6 +94,12 @@ func TestScope(t *testing.T) {
 			policy.SessionShow, policy.TypeSession,
 			policy.Scope{Projects: []sess.ProjectID{"prj_2"}, Own: true},
 		},
+		{
+			"project admin",
+			[]sess.Grant{{Role: sess.RoleProjectAdmin, Project: "prj_1"}},
+			policy.GrantShow, policy.TypeGrant,
+			policy.Scope{Projects: []sess.ProjectID{"prj_1"}},
+		},
 		{"nothing", nil, policy.SessionShow, policy.TypeSession, policy.Scope{}},
 		{"own keys without a role", nil, policy.KeyList, policy.TypeKey, policy.Scope{Own: true}},
 	} {
@@ -139,7 +145,7 @@ func TestFixedTable(t *testing.T) {
 // TestActionsTellTheTruth holds the documented table against the policies.
 func TestActionsTellTheTruth(t *testing.T) {
 	e := newEngine(t)
-	roles := []sess.Role{sess.RoleAdmin, sess.RoleOperator, sess.RoleReadOnly, sess.RoleAuditor}
+	roles := []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleOperator, sess.RoleSupport, sess.RoleReadOnly, sess.RoleAuditor}
 	for _, a := range policy.Actions() {
 		if a.Summary == "" || policy.Describe(a.Action) != a.Summary {
 			t.Errorf("%s has no description", a.Action)
@@ -159,11 +165,19 @@ func TestActionsTellTheTruth(t *testing.T) {
 
 func typeFor(a policy.Action) policy.Type {
 	switch a {
-	case policy.Login, policy.Accept, policy.Logout:
+	case policy.Login, policy.Accept, policy.Logout, policy.PasswordChange, policy.PasswordReset:
 		return policy.TypeLogin
+	case policy.UserShow, policy.UserChange, policy.UserReset, policy.UserRevoke, policy.UserDeactivate, policy.UserReactivate, policy.UserDelete:
+		return policy.TypeUser
+	case policy.GroupShow, policy.GroupChange, policy.GroupDelete:
+		return policy.TypeGroup
+	case policy.ProjectShow, policy.ProjectChange, policy.ProjectDelete:
+		return policy.TypeProject
+	case policy.GrantCreate, policy.GrantShow, policy.GrantDelete:
+		return policy.TypeGrant
 	case policy.KeyCreate, policy.KeyList, policy.KeyDelete:
 		return policy.TypeKey
-	case policy.InstanceShow, policy.InstanceChange, policy.InstanceRemove, policy.SessionStart:
+	case policy.InstanceShow, policy.InstanceChange, policy.InstanceMove, policy.InstanceRemove, policy.SessionStart:
 		return policy.TypeInstance
 	case policy.SessionShow, policy.SessionRedeem, policy.SessionResume, policy.SessionAttach, policy.SessionEnd:
 		return policy.TypeSession
@@ -183,13 +197,14 @@ func TestAgainstOracle(t *testing.T) {
 	acts = append(acts, policy.Enrol, policy.InstanceConnect, policy.InviteCreate, policy.SessionStarted, "made:up", "")
 	types := []policy.Type{
 		policy.TypeOrg, policy.TypeProject, policy.TypeInstance, policy.TypeSession, policy.TypeRecording,
-		policy.TypeKey, policy.TypeToken, policy.TypeLogin, policy.TypeUser, policy.TypeLog, "",
+		policy.TypeKey, policy.TypeToken, policy.TypeLogin, policy.TypeUser, policy.TypeGroup, policy.TypeGrant, policy.TypeLog, "",
 	}
 	projects := []sess.ProjectID{"", "prj_1", "prj_2"}
 	prop := func(t *rapid.T) {
 		act := rapid.SampledFrom(acts).Draw(t, "action")
 		who := person(rapid.SampledFrom([]sess.UserID{alice, bob, ""}).Draw(t, "user"))
 		who.Org = rapid.SampledFrom([]sess.OrgID{org, org, org, other, ""}).Draw(t, "org of who")
+		who.Stage = rapid.SampledFrom([]sess.Stage{sess.StageNone, sess.StageNone, sess.StageNone, sess.StagePassword}).Draw(t, "stage")
 		who.Credential = rapid.SampledFrom([]sess.Credential{sess.CredentialLogin, sess.CredentialKey, sess.CredentialNone}).Draw(t, "credential")
 		on := policy.Resource{
 			Org: org, Type: rapid.SampledFrom(types).Draw(t, "type"), ID: rapid.SampledFrom([]string{"", "x", string(alice)}).Draw(t, "id"),
@@ -202,7 +217,9 @@ func TestAgainstOracle(t *testing.T) {
 		}
 		grants := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) sess.Grant {
 			return sess.Grant{
-				Role:    rapid.SampledFrom([]sess.Role{sess.RoleAdmin, sess.RoleOperator, sess.RoleReadOnly, sess.RoleAuditor, "made-up"}).Draw(t, "role"),
+				Role: rapid.SampledFrom([]sess.Role{
+					sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleOperator, sess.RoleSupport, sess.RoleReadOnly, sess.RoleAuditor, "made-up",
+				}).Draw(t, "role"),
 				Project: rapid.SampledFrom(projects).Draw(t, "on"),
 			}
 		}), 0, 4).Draw(t, "grants")
@@ -211,7 +228,8 @@ func TestAgainstOracle(t *testing.T) {
 		if got.Allowed != want || len(got.Failed) > 0 {
 			t.Fatalf("%s on %+v by %q with %+v: %+v, want %v", act, on, who.User, grants, got, want)
 		}
-		if got.Allowed != (len(got.Rules) > 0) || (got.Allowed && got.Missing != "") {
+		forbidden := !got.Allowed && slices.Equal(got.Rules, []string{"limits/stage-password"})
+		if got.Allowed != (len(got.Rules) > 0) && !forbidden || (got.Allowed && got.Missing != "") {
 			t.Fatalf("reasons of %+v", got)
 		}
 	}
@@ -234,43 +252,74 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 		}
 	}
 	isOrg := on.Type == policy.TypeOrg
-	known := anywhere[sess.RoleAdmin] || anywhere[sess.RoleOperator] || anywhere[sess.RoleReadOnly] || anywhere[sess.RoleAuditor]
-	seesAll := here[sess.RoleAdmin] || here[sess.RoleReadOnly] || here[sess.RoleAuditor]
+	manages := here[sess.RoleAdmin] || here[sess.RoleProjectAdmin]
+	works := manages || here[sess.RoleOperator]
+	anyProject := anywhere[sess.RoleProjectAdmin]
+	known := anywhere[sess.RoleAdmin] || anyProject || anywhere[sess.RoleOperator] || anywhere[sess.RoleReadOnly] || anywhere[sess.RoleAuditor]
+	oversees := manages || here[sess.RoleReadOnly] || here[sess.RoleAuditor]
+	orgWide := here[sess.RoleAdmin] || here[sess.RoleReadOnly] || here[sess.RoleAuditor]
+	if who.Stage == sess.StagePassword && act != policy.Whoami && act != policy.Logout && act != policy.PasswordChange {
+		return false
+	}
 	switch act {
-	case policy.Login, policy.Accept, policy.Logout:
+	case policy.Login, policy.Accept, policy.Logout, policy.PasswordChange, policy.PasswordReset:
 		return on.Type == policy.TypeLogin && own
 	case policy.Whoami:
 		return isOrg
-	case policy.InstanceList, policy.SessionList, policy.RecordingList:
+	case policy.InstanceList, policy.SessionList, policy.ProjectList:
+		return isOrg && (known || anywhere[sess.RoleSupport])
+	case policy.RecordingList:
 		return isOrg && known
 	case policy.InstanceShow:
-		return on.Type == policy.TypeInstance && (seesAll || here[sess.RoleOperator])
+		return on.Type == policy.TypeInstance && (oversees || here[sess.RoleOperator] || here[sess.RoleSupport])
 	case policy.SessionStart:
-		return on.Type == policy.TypeInstance && (here[sess.RoleAdmin] || here[sess.RoleOperator])
-	case policy.InstanceChange, policy.InstanceRemove:
-		return on.Type == policy.TypeInstance && here[sess.RoleAdmin]
+		return on.Type == policy.TypeInstance && works
+	case policy.InstanceChange, policy.InstanceMove, policy.InstanceRemove:
+		return on.Type == policy.TypeInstance && manages
 	case policy.SessionShow:
-		return on.Type == policy.TypeSession && (seesAll || (own && here[sess.RoleOperator]))
+		return on.Type == policy.TypeSession && (oversees || here[sess.RoleSupport] || (own && here[sess.RoleOperator]))
 	case policy.SessionEnd:
-		return on.Type == policy.TypeSession && (here[sess.RoleAdmin] || (own && here[sess.RoleOperator]))
+		return on.Type == policy.TypeSession && (manages || (own && here[sess.RoleOperator]))
 	case policy.SessionRedeem, policy.SessionResume, policy.SessionAttach:
-		return on.Type == policy.TypeSession && own && (here[sess.RoleAdmin] || here[sess.RoleOperator])
+		return on.Type == policy.TypeSession && own && works
 	case policy.RecordingShow:
-		return on.Type == policy.TypeRecording && (seesAll || (own && here[sess.RoleOperator]))
+		return on.Type == policy.TypeRecording && (oversees || (own && here[sess.RoleOperator]))
 	case policy.RecordingReplay:
-		return on.Type == policy.TypeRecording && (here[sess.RoleAdmin] || here[sess.RoleAuditor] || (own && here[sess.RoleOperator]))
+		return on.Type == policy.TypeRecording && (manages || here[sess.RoleAuditor] || (own && here[sess.RoleOperator]))
 	case policy.KeyCreate:
-		return on.Type == policy.TypeKey && own && (anywhere[sess.RoleAdmin] || anywhere[sess.RoleOperator])
+		return on.Type == policy.TypeKey && own && (anywhere[sess.RoleAdmin] || anyProject || anywhere[sess.RoleOperator])
 	case policy.KeyList, policy.KeyDelete:
 		return on.Type == policy.TypeKey && (own || here[sess.RoleAdmin])
-	case policy.KeyCreateMachine:
+	case policy.KeyCreateMachine, policy.UserInvite, policy.GroupCreate, policy.ProjectCreate:
 		return isOrg && here[sess.RoleAdmin]
 	case policy.KeyListAll:
-		return isOrg && seesAll
+		return isOrg && orgWide
 	case policy.TokenCreate, policy.TokenDelete:
-		return (isOrg || on.Type == policy.TypeToken) && here[sess.RoleAdmin]
+		return (isOrg || on.Type == policy.TypeToken) && manages
 	case policy.TokenList:
-		return (isOrg || on.Type == policy.TypeToken) && seesAll
+		return isOrg && (orgWide || anyProject) || on.Type == policy.TypeToken && oversees
+	case policy.UserList, policy.GroupList, policy.GrantList:
+		return isOrg && (orgWide || anyProject)
+	case policy.UserShow:
+		return on.Type == policy.TypeUser && (orgWide || anyProject)
+	case policy.UserReactivate:
+		return on.Type == policy.TypeUser && (here[sess.RoleAdmin] || anyProject)
+	case policy.UserChange, policy.UserReset, policy.UserRevoke, policy.UserDeactivate, policy.UserDelete:
+		return on.Type == policy.TypeUser && here[sess.RoleAdmin]
+	case policy.GroupShow:
+		return on.Type == policy.TypeGroup && (orgWide || anyProject)
+	case policy.GroupChange, policy.GroupDelete:
+		return on.Type == policy.TypeGroup && here[sess.RoleAdmin]
+	case policy.ProjectShow:
+		return on.Type == policy.TypeProject && (oversees || here[sess.RoleOperator] || here[sess.RoleSupport])
+	case policy.ProjectChange:
+		return on.Type == policy.TypeProject && manages
+	case policy.ProjectDelete:
+		return on.Type == policy.TypeProject && here[sess.RoleAdmin]
+	case policy.GrantCreate, policy.GrantDelete:
+		return on.Type == policy.TypeGrant && manages
+	case policy.GrantShow:
+		return on.Type == policy.TypeGrant && oversees
 	case policy.AuditList, policy.AuditVerify, policy.AuditExport:
 		return (isOrg || on.Type == policy.TypeLog) && (here[sess.RoleAdmin] || here[sess.RoleAuditor])
 	}

@@ -29,7 +29,14 @@ func entityType(t Type) types.EntityType {
 		return "Login"
 	case TypeLog:
 		return "Log"
-	case TypeProject, TypeUser: // no rule speaks of them yet
+	case TypeProject:
+		return "Project"
+	case TypeUser:
+		return "Member"
+	case TypeGroup:
+		return "Team"
+	case TypeGrant:
+		return "Grant"
 	}
 	return ""
 }
@@ -73,7 +80,7 @@ func scope(id string) types.EntityUID { return types.NewEntityUID("Scope", types
 func userUID(id sess.UserID) types.EntityUID { return types.NewEntityUID("User", types.String(id)) }
 
 func userEntity(who sess.Principal, grants []sess.Grant, org types.EntityUID) types.Entity {
-	var admin, operator, reader, auditor []types.Value
+	var admin, projectAdmin, operator, support, reader, auditor []types.Value
 	for _, g := range grants {
 		at := org
 		if g.Project != "" {
@@ -82,6 +89,10 @@ func userEntity(who sess.Principal, grants []sess.Grant, org types.EntityUID) ty
 		switch g.Role {
 		case sess.RoleAdmin:
 			admin = append(admin, at)
+		case sess.RoleProjectAdmin:
+			projectAdmin = append(projectAdmin, at)
+		case sess.RoleSupport:
+			support = append(support, at)
 		case sess.RoleOperator:
 			operator = append(operator, at)
 		case sess.RoleReadOnly:
@@ -92,7 +103,8 @@ func userEntity(who sess.Principal, grants []sess.Grant, org types.EntityUID) ty
 	}
 	return types.Entity{UID: userUID(who.User), Attributes: types.NewRecord(types.RecordMap{
 		"org": org, "name": types.String(who.Name), "kind": types.String(who.UserKind), "credential": types.String(who.Credential),
-		"admin": types.NewSet(admin...), "operator": types.NewSet(operator...), "reader": types.NewSet(reader...), "auditor": types.NewSet(auditor...),
+		"admin": types.NewSet(admin...), "projectAdmin": types.NewSet(projectAdmin...), "support": types.NewSet(support...),
+		"operator": types.NewSet(operator...), "reader": types.NewSet(reader...), "auditor": types.NewSet(auditor...),
 	})}
 }
 
@@ -106,14 +118,18 @@ func attributes(on Resource) types.Record {
 		m["kind"], m["osUser"] = types.String(on.SessionKind), types.String(on.OSUser)
 		m["instance"] = types.NewEntityUID("Instance", types.String(on.Instance))
 		m["region"] = types.String(on.Region)
+	case TypeGroup:
+		m["name"] = types.String(on.Name)
+	case TypeGrant:
+		m["role"] = types.String(on.Role)
 	case TypeOrg, TypeProject, TypeKey, TypeToken, TypeLogin, TypeUser, TypeLog:
 	}
 	switch on.Type {
-	case TypeSession, TypeRecording, TypeKey, TypeLogin:
+	case TypeSession, TypeRecording, TypeKey, TypeLogin, TypeUser:
 		if on.Owner != "" {
 			m["owner"] = userUID(on.Owner)
 		}
-	case TypeOrg, TypeProject, TypeInstance, TypeToken, TypeUser, TypeLog:
+	case TypeOrg, TypeProject, TypeInstance, TypeToken, TypeGroup, TypeGrant, TypeLog:
 	}
 	return types.NewRecord(m)
 }

@@ -17,7 +17,7 @@ func checkRequests(t *testing.T, e *Engine) {
 		Addr: netip.MustParseAddr("fe80::1%eth0"),
 	}
 	grants := []sess.Grant{{Role: sess.RoleAdmin}, {Role: sess.RoleOperator, Project: "prj_1"}, {Role: sess.RoleReadOnly}, {Role: sess.RoleAuditor}}
-	types := []Type{TypeOrg, TypeProject, TypeInstance, TypeSession, TypeRecording, TypeKey, TypeToken, TypeLogin, TypeUser, TypeLog}
+	types := []Type{TypeOrg, TypeProject, TypeInstance, TypeSession, TypeRecording, TypeKey, TypeToken, TypeLogin, TypeUser, TypeGroup, TypeGrant, TypeLog}
 	n := 0
 	for act := range e.words.applies {
 		for _, typ := range types {

@@ -16,6 +16,8 @@ const (
 	TypeToken     Type = "token"
 	TypeLogin     Type = "login"
 	TypeUser      Type = "user"
+	TypeGroup     Type = "group"
+	TypeGrant     Type = "grant"
 	TypeLog       Type = "log" // the audit log of an organisation
 )
 
@@ -35,6 +37,7 @@ type Resource struct {
 	SessionKind sess.Kind         // of the session, existing or asked for
 	OSUser      string            // asked for; empty: the agent's default
 	Began       int64             // microseconds: when what is decided about once more began, up to which a factor's age counts; 0: now
+	Role        sess.Role         // of a grant: what is given
 }
 
 // Org gives the resource of the organisation as a whole.

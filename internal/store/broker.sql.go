@@ -232,7 +232,7 @@ func (q *Queries) GetSessionByID(ctx context.Context, id sess.SessionID) (Sessio
 }
 
 const getSessionOwner = `-- name: GetSessionOwner :one
-SELECT member.org, member.user_id, member.kind, member.name, member.active, member.created_at, member.idp, member.last_seen_at, member.valid_seconds, member.active_login, member.deleted_at,
+SELECT member.org, member.user_id, member.kind, member.name, member.active, member.created_at, member.idp, member.last_seen_at, member.valid_seconds, member.active_login, member.deleted_at, member.pending,
     (SELECT COUNT(*) FROM login WHERE login.org = member.org AND login.user_id = member.user_id
         AND login.id = CAST($1 AS TEXT) AND login.revoked_at IS NULL) AS logins,
     (SELECT COUNT(*) FROM api_key WHERE api_key.org = member.org AND api_key.user_id = member.user_id
@@ -252,6 +252,7 @@ type GetSessionOwnerRow struct {
 	ValidSeconds int64
 	ActiveLogin  int64
 	DeletedAt    *int64
+	Pending      int64
 	Logins       int64
 	ApiKeys      int64
 }
@@ -272,6 +273,7 @@ func (q *Queries) GetSessionOwner(ctx context.Context, credentialID string, org 
 		&i.ValidSeconds,
 		&i.ActiveLogin,
 		&i.DeletedAt,
+		&i.Pending,
 		&i.Logins,
 		&i.ApiKeys,
 	)

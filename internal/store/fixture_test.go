@@ -160,7 +160,7 @@ var plain = map[string]any{
 	"session.state": "pending", "session.end_reason": "", "enrol_token.uses": 5, "enrol_token.used": 0,
 	"role_grant.role": "org-admin", "role_grant.project": "", "role_grant.team": "", "member.kind": "local", "audit_hash.idx": 0,
 	"login_flow.org": "", "login_flow.idp": "",
-	"login.last_used_at": timeCreated, "instance.link": 1, "person.id": "usr_x", "login_failure.created_at": timeExpires, "session.started_at": nil,
+	"login.last_used_at": timeCreated, "member.pending": 0, "instance.link": 1, "person.id": "usr_x", "login_failure.created_at": timeExpires, "session.started_at": nil,
 }
 
 // text gives the text that stands for a column, whatever the table: identifiers by what they name.
@@ -319,7 +319,7 @@ func (w *world) arg(q query, name string, typ reflect.Type, asks, whose string) 
 // freshColumns get values of their own in an INSERT, because the fixture's are taken.
 var freshColumns = map[string][]string{
 	"person": {"id", "email"}, "member": {"user_id", "name"}, "project": {"id", "name"}, "role_grant": {"id", "role"},
-	"invite": {"id", "hash"}, "login": {"id", "hash"}, "api_key": {"id", "hash"}, "enrol_token": {"id", "hash"},
+	"invite": {"id", "hash"}, "reset_link": {"hash"}, "login": {"id", "hash"}, "api_key": {"id", "hash"}, "enrol_token": {"id", "hash"},
 	"instance": {"id", "name"}, "session": {"id"}, "ticket": {"hash"}, "resume_nonce": {"nonce"}, "audit_event": {"id"},
 	"login_failure": {"id"}, "idp": {"id", "name"}, "idp_account": {"subject"}, "login_flow": {"id", "token"},
 }

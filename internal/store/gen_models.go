@@ -134,6 +134,8 @@ type Invite struct {
 	CreatedAt int64
 	ExpiresAt int64
 	UsedAt    *int64
+	Kind      string
+	Mail      string
 }
 
 type Login struct {
@@ -200,6 +202,7 @@ type Member struct {
 	ValidSeconds int64
 	ActiveLogin  int64
 	DeletedAt    *int64
+	Pending      int64
 }
 
 type Node struct {
@@ -262,6 +265,8 @@ type ResetLink struct {
 	CreatedAt int64
 	ExpiresAt int64
 	UsedAt    *int64
+	MadeBy    string
+	Mail      string
 }
 
 type ResumeNonce struct {

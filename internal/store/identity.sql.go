@@ -243,8 +243,8 @@ func (q *Queries) CreateInvite(ctx context.Context, arg CreateInviteParams) erro
 }
 
 const createLogin = `-- name: CreateLogin :exec
-INSERT INTO login (org, id, hash, user_id, created_at, expires_at, last_used_at, address, client)
-VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8)
+INSERT INTO login (org, id, hash, user_id, created_at, expires_at, last_used_at, address, client, stage, mfa_at, idp)
+VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8, $9, $10, $11)
 `
 
 type CreateLoginParams struct {
@@ -256,6 +256,9 @@ type CreateLoginParams struct {
 	ExpiresAt int64
 	Address   string
 	Client    string
+	Stage     sess.Stage
+	MFAAt     *int64
+	IDP       sess.IDPID
 }
 
 func (q *Queries) CreateLogin(ctx context.Context, arg CreateLoginParams) error {
@@ -268,6 +271,9 @@ func (q *Queries) CreateLogin(ctx context.Context, arg CreateLoginParams) error 
 		arg.ExpiresAt,
 		arg.Address,
 		arg.Client,
+		arg.Stage,
+		arg.MFAAt,
+		arg.IDP,
 	)
 	return err
 }
@@ -419,8 +425,8 @@ func (q *Queries) GetAPIKey(ctx context.Context, org sess.OrgID, iD sess.KeyID) 
 }
 
 const getAPIKeyByHash = `-- name: GetAPIKeyByHash :one
-SELECT k.org, k.id, k.hash, k.user_id, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at, m.kind, m.name, m.active,
-       o.settings, f.confirmed_at AS factor_at
+SELECT k.org, k.id, k.hash, k.user_id, k.created_at, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at,
+       m.kind, m.name, m.active, m.pending, m.valid_seconds, m.active_login, o.settings, f.confirmed_at AS factor_at
 FROM api_key k
 JOIN member m ON m.org = k.org AND m.user_id = k.user_id
 JOIN org o ON o.id = k.org
@@ -433,6 +439,7 @@ type GetAPIKeyByHashRow struct {
 	ID           sess.KeyID
 	Hash         string
 	UserID       sess.UserID
+	CreatedAt    int64
 	ExpiresAt    int64
 	LastUsedAt   *int64
 	LastUsedFrom string
@@ -440,6 +447,9 @@ type GetAPIKeyByHashRow struct {
 	Kind         sess.UserKind
 	Name         string
 	Active       int64
+	Pending      int64
+	ValidSeconds int64
+	ActiveLogin  int64
 	Settings     string
 	FactorAt     *int64
 }
@@ -452,6 +462,7 @@ func (q *Queries) GetAPIKeyByHash(ctx context.Context, hash string) (GetAPIKeyBy
 		&i.ID,
 		&i.Hash,
 		&i.UserID,
+		&i.CreatedAt,
 		&i.ExpiresAt,
 		&i.LastUsedAt,
 		&i.LastUsedFrom,
@@ -459,6 +470,9 @@ func (q *Queries) GetAPIKeyByHash(ctx context.Context, hash string) (GetAPIKeyBy
 		&i.Kind,
 		&i.Name,
 		&i.Active,
+		&i.Pending,
+		&i.ValidSeconds,
+		&i.ActiveLogin,
 		&i.Settings,
 		&i.FactorAt,
 	)
@@ -470,7 +484,7 @@ SELECT p.id AS user_id, p.password_hash, m.org, m.active, o.name AS org_name
 FROM person p
 JOIN member m ON m.user_id = p.id
 JOIN org o ON o.id = m.org
-WHERE p.email = $1
+WHERE p.email = $1 AND m.deleted_at IS NULL AND m.pending = 0
 ORDER BY m.active DESC, m.created_at, m.org
 LIMIT 1
 `
@@ -740,7 +754,7 @@ func (q *Queries) GetLogin(ctx context.Context, org sess.OrgID, iD sess.LoginID)
 
 const getLoginByHash = `-- name: GetLoginByHash :one
 SELECT l.org, l.id, l.hash, l.user_id, l.created_at, l.expires_at, l.last_used_at, l.revoked_at, l.mfa_at, l.stage, l.idp,
-       m.kind, m.name, m.active, m.valid_seconds, o.settings
+       m.kind, m.name, m.active, m.pending, m.valid_seconds, o.settings
 FROM login l
 JOIN member m ON m.org = l.org AND m.user_id = l.user_id
 JOIN org o ON o.id = l.org
@@ -762,6 +776,7 @@ type GetLoginByHashRow struct {
 	Kind         sess.UserKind
 	Name         string
 	Active       int64
+	Pending      int64
 	ValidSeconds int64
 	Settings     string
 }
@@ -784,6 +799,7 @@ func (q *Queries) GetLoginByHash(ctx context.Context, hash string) (GetLoginByHa
 		&i.Kind,
 		&i.Name,
 		&i.Active,
+		&i.Pending,
 		&i.ValidSeconds,
 		&i.Settings,
 	)
@@ -791,7 +807,7 @@ func (q *Queries) GetLoginByHash(ctx context.Context, hash string) (GetLoginByHa
 }
 
 const getMemberByName = `-- name: GetMemberByName :one
-SELECT org, user_id, kind, name, active, created_at, idp, last_seen_at, valid_seconds, active_login, deleted_at FROM member WHERE org = $1 AND name = $2 AND deleted_at IS NULL
+SELECT org, user_id, kind, name, active, created_at, idp, last_seen_at, valid_seconds, active_login, deleted_at, pending FROM member WHERE org = $1 AND name = $2 AND deleted_at IS NULL
 `
 
 func (q *Queries) GetMemberByName(ctx context.Context, org sess.OrgID, name string) (Member, error) {
@@ -809,6 +825,7 @@ func (q *Queries) GetMemberByName(ctx context.Context, org sess.OrgID, name stri
 		&i.ValidSeconds,
 		&i.ActiveLogin,
 		&i.DeletedAt,
+		&i.Pending,
 	)
 	return i, err
 }

@@ -26,7 +26,7 @@ func (q *Queries) ChangeRules(ctx context.Context, org sess.OrgID) (int64, error
 
 const getMember = `-- name: GetMember :one
 
-SELECT org, user_id, kind, name, active, created_at, idp, last_seen_at, valid_seconds, active_login, deleted_at FROM member WHERE org = $1 AND user_id = $2
+SELECT org, user_id, kind, name, active, created_at, idp, last_seen_at, valid_seconds, active_login, deleted_at, pending FROM member WHERE org = $1 AND user_id = $2
 `
 
 // What the gate reads to decide.
@@ -45,6 +45,7 @@ func (q *Queries) GetMember(ctx context.Context, org sess.OrgID, userID sess.Use
 		&i.ValidSeconds,
 		&i.ActiveLogin,
 		&i.DeletedAt,
+		&i.Pending,
 	)
 	return i, err
 }

@@ -40,13 +40,15 @@ CREATE TABLE password_history (
     PRIMARY KEY (user_id, created_at, hash)
 );
 
--- Self-service: links that set a new password. A person's, and so of no org.
+-- Links that set a new password. A person's, and so of no org.
 CREATE TABLE reset_link (
     hash       TEXT PRIMARY KEY, -- hex SHA-256 of the token
     user_id    TEXT NOT NULL REFERENCES person (id),
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
-    used_at    BIGINT
+    used_at    BIGINT,
+    made_by    TEXT NOT NULL DEFAULT '', -- id of the org whose admin made it; empty: the person asked for it
+    mail       TEXT NOT NULL DEFAULT ''  -- as of invite
 );
 CREATE INDEX reset_link_of_user ON reset_link (user_id, created_at);
 
@@ -64,6 +66,7 @@ CREATE TABLE member (
     valid_seconds BIGINT NOT NULL DEFAULT 0, -- how long their logins and keys are valid; 0: as the org says
     active_login  BIGINT NOT NULL DEFAULT 0, -- 1: keys work only while a login lives
     deleted_at    BIGINT,
+    pending       BIGINT NOT NULL DEFAULT 0, -- 1: invited; no member, for whatever is decided, until they accept
     PRIMARY KEY (org, user_id)
 );
 CREATE UNIQUE INDEX member_name ON member (org, name) WHERE deleted_at IS NULL;
@@ -151,7 +154,7 @@ CREATE TABLE recovery_code (
     FOREIGN KEY (org, user_id) REFERENCES member (org, user_id)
 );
 
--- One-time links: the first admin's, later invitations and resets.
+-- One-time links with which an invited person becomes a member.
 CREATE TABLE invite (
     org        TEXT NOT NULL REFERENCES org (id),
     id         TEXT NOT NULL,
@@ -160,6 +163,8 @@ CREATE TABLE invite (
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
     used_at    BIGINT,
+    kind       TEXT NOT NULL DEFAULT 'join', -- join: by an admin, who may not set the password of somebody known; owner: by the box's owner
+    mail       TEXT NOT NULL DEFAULT '',     -- what became of the mail: queued, sent, or why not; empty: it was handed out
     PRIMARY KEY (org, id)
 );
 

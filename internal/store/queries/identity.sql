@@ -34,7 +34,7 @@ SELECT p.id AS user_id, p.password_hash, m.org, m.active, o.name AS org_name
 FROM person p
 JOIN member m ON m.user_id = p.id
 JOIN org o ON o.id = m.org
-WHERE p.email = $1
+WHERE p.email = $1 AND m.deleted_at IS NULL AND m.pending = 0
 ORDER BY m.active DESC, m.created_at, m.org
 LIMIT 1;
 
@@ -91,12 +91,12 @@ UPDATE invite SET used_at = sqlc.arg(now)
 WHERE org = $1 AND id = $2 AND used_at IS NULL AND expires_at > sqlc.arg(now);
 
 -- name: CreateLogin :exec
-INSERT INTO login (org, id, hash, user_id, created_at, expires_at, last_used_at, address, client)
-VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8);
+INSERT INTO login (org, id, hash, user_id, created_at, expires_at, last_used_at, address, client, stage, mfa_at, idp)
+VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8, $9, $10, $11);
 
 -- name: GetLoginByHash :one
 SELECT l.org, l.id, l.hash, l.user_id, l.created_at, l.expires_at, l.last_used_at, l.revoked_at, l.mfa_at, l.stage, l.idp,
-       m.kind, m.name, m.active, m.valid_seconds, o.settings
+       m.kind, m.name, m.active, m.pending, m.valid_seconds, o.settings
 FROM login l
 JOIN member m ON m.org = l.org AND m.user_id = l.user_id
 JOIN org o ON o.id = l.org
@@ -123,8 +123,8 @@ INSERT INTO api_key (org, id, hash, user_id, name, created_at, expires_at, last_
 VALUES ($1, $2, $3, $4, $5, $6, $7, '');
 
 -- name: GetAPIKeyByHash :one
-SELECT k.org, k.id, k.hash, k.user_id, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at, m.kind, m.name, m.active,
-       o.settings, f.confirmed_at AS factor_at
+SELECT k.org, k.id, k.hash, k.user_id, k.created_at, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at,
+       m.kind, m.name, m.active, m.pending, m.valid_seconds, m.active_login, o.settings, f.confirmed_at AS factor_at
 FROM api_key k
 JOIN member m ON m.org = k.org AND m.user_id = k.user_id
 JOIN org o ON o.id = k.org
