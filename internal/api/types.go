@@ -278,41 +278,6 @@ type SessionList struct {
 	Next  string    `json:"next,omitempty"`
 }
 
-// KeyIn makes an API key: the caller's own, or a machine user's.
-type KeyIn struct {
-	Body struct {
-		Name    string    `json:"name,omitempty" maxLength:"64"`
-		Machine string    `json:"machine,omitempty" maxLength:"64" doc:"Name of a machine user; made when there is none"`
-		Role    sess.Role `json:"role,omitempty" maxLength:"32" doc:"For a new machine user; empty means operator"`
-		TTL     int64     `json:"ttl_seconds,omitempty" minimum:"0" maximum:"31536000" doc:"0 means 90 days"`
-	}
-}
-
-// Key is an API key. Secret is set only in the answer that makes it.
-type Key struct {
-	ID         sess.KeyID `json:"id"`
-	Secret     string     `json:"secret,omitempty"`
-	Name       string     `json:"name"`
-	User       string     `json:"user"` // whose it is
-	Machine    bool       `json:"machine"`
-	CreatedAt  time.Time  `json:"created_at"`
-	ExpiresAt  time.Time  `json:"expires_at"`
-	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
-	LastUsedBy string     `json:"last_used_from,omitempty"` // address
-}
-
-// KeysIn asks for keys: the caller's own, or everybody's.
-type KeysIn struct {
-	Page
-	All bool `query:"all" doc:"Of everyone in the organisation"`
-}
-
-// KeyList is a page of keys, newest first.
-type KeyList struct {
-	Items []Key  `json:"items"`
-	Next  string `json:"next,omitempty"`
-}
-
 // IDRef names something by its id.
 type IDRef struct {
 	ID string `path:"id" maxLength:"63"`

@@ -52,10 +52,13 @@ func (s *Service) Run(ctx context.Context) error {
 // tick ends what has run out by now.
 func (s *Service) tick(ctx context.Context) error {
 	now := s.now()
-	var due []store.Session
+	var due, keyless []store.Session
 	err := s.db.Read(ctx, func(tx *store.Tx) error {
 		var err error
-		due, err = tx.ListExpiredSessionsOfNode(ctx, s.node, store.Micros(now.Add(-sess.StartTimeout)), store.Micros(now))
+		if due, err = tx.ListExpiredSessionsOfNode(ctx, s.node, store.Micros(now.Add(-sess.StartTimeout)), store.Micros(now)); err != nil {
+			return err
+		}
+		keyless, err = tx.ListSessionsOfDeadKeys(ctx, s.node, store.Micros(now))
 		return err
 	})
 	if err != nil {
@@ -66,6 +69,9 @@ func (s *Service) tick(ctx context.Context) error {
 		if s.expired(r, now) != "" {
 			errs = append(errs, s.expire(ctx, r.Org, r.ID, now))
 		}
+	}
+	for _, r := range keyless {
+		errs = append(errs, s.endKeyless(ctx, r))
 	}
 	for _, x := range s.lives.list() {
 		errs = append(errs, s.attend(ctx, x, now))
@@ -82,6 +88,21 @@ func (s *Service) expire(ctx context.Context, org sess.OrgID, id sess.SessionID,
 			return e, errNotNow
 		}
 		e.soft = e.reason == sess.EndDetached
+		return e, nil
+	})
+	if errors.Is(err, errNotNow) {
+		return nil
+	}
+	return err
+}
+
+// endKeyless ends a session whose API key ran out, or was deleted through another server, if that key is still its own.
+func (s *Service) endKeyless(ctx context.Context, was store.Session) error {
+	e := ending{reason: sess.EndRevoked, message: "the API key it was started with ran out or was deleted", who: sess.System(was.Org), stop: true}
+	err := s.endIf(ctx, was.Org, was.ID, e, func(r *store.Session) (ending, error) {
+		if r.Node != s.node || r.CredentialID != was.CredentialID {
+			return e, errNotNow
+		}
 		return e, nil
 	})
 	if errors.Is(err, errNotNow) {

@@ -215,12 +215,12 @@ func standing(ctx context.Context, tx *store.Tx, who sess.Principal) (sess.Princ
 	return who, nil
 }
 
-// stillAllowed looks again at what let the session start: the credential of who asks is not revoked, the instance is there and
-// policy would let it start now. A second factor shown for the start goes on counting: its age is the one it had at began,
+// stillAllowed looks again at what let the session start: the credential of who asks counts, here and now, the instance is
+// there and policy would let it start now. A second factor shown for the start goes on counting: its age is the one it had at began,
 // or, for 0, the one it has now.
 func (s *Service) stillAllowed(ctx context.Context, tx *gate.Tx, r store.Session, began int64) error {
 	who := tx.Who()
-	o, err := tx.GetSessionOwner(ctx, who.CredentialID, r.Org, r.UserID)
+	o, err := tx.GetSessionOwner(ctx, who.CredentialID, store.Micros(s.now()), r.Org, r.UserID)
 	if err != nil {
 		return fmt.Errorf("load owner: %w", err)
 	}
@@ -228,7 +228,10 @@ func (s *Service) stillAllowed(ctx context.Context, tx *gate.Tx, r store.Session
 	case who.Credential == sess.CredentialLogin && o.Logins == 0:
 		return sess.New(sess.CodeDenied, "the login that this session belongs to was revoked", `run "sessctl login", then "sessctl attach"`)
 	case who.Credential == sess.CredentialKey && o.ApiKeys == 0:
-		return sess.New(sess.CodeDenied, "the API key that this session belongs to was revoked", "")
+		return sess.New(sess.CodeDenied, "the API key that this session belongs to was deleted or ran out", `make a new one with "sessctl key create"`)
+	case who.Credential == sess.CredentialKey && !sess.AddressAccepted(o.Addresses, who.Addr):
+		return sess.New(sess.CodeDenied, "the API key that this session belongs to is not accepted from your address "+who.Addr.String(),
+			"it is limited to the addresses that sessctl key list shows")
 	}
 	inst, err := tx.GetLiveInstance(ctx, r.Org, r.Instance)
 	if isNotFound(err) {

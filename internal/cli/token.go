@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sessctl/sess/internal/api"
-	"github.com/sessctl/sess/internal/sess"
 )
 
 func (a *app) tokenCmd() *cobra.Command {
@@ -125,74 +124,4 @@ func (a *app) deleteCmd(short, arg string, op api.Op[api.IDRef, api.None]) *cobr
 			return a.several(errs)
 		},
 	}
-}
-
-func (a *app) keyCmd() *cobra.Command {
-	return parent("key", "Make and delete API keys", a.keyCreateCmd(), a.keyListCmd(), a.deleteCmd("Delete API keys; what they have running ends", "KEY", api.DeleteKey))
-}
-
-func (a *app) keyCreateCmd() *cobra.Command {
-	var in api.KeyIn
-	var ttl time.Duration
-	var role string
-	c := &cobra.Command{
-		Use: "create", Short: "Make an API key: your own, or a machine user's",
-		Long: "Makes an API key and prints it, this once, alone on standard output. With it in SESSCTL_API_KEY and the server in\n" +
-			"SESSCTL_SERVER, sessctl needs no login and no file.",
-		Example: "  sessctl key create --name laptop\n  sessctl key create --machine ci --role operator --ttl 720h",
-		Args:    args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			seconds, err := ttlSeconds(cmd, ttl)
-			if err != nil {
-				return err
-			}
-			in.Body.TTL, in.Body.Role = seconds, sess.Role(role)
-			if role != "" && in.Body.Machine == "" {
-				return usagef(cmd, "--role is for a new machine user: name it with --machine")
-			}
-			k, err := call(cmd.Context(), a, "making a key", api.CreateKey, in)
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.printJSON(k)
-			}
-			a.note("API key %s of %s, until %s; it is shown this once:", k.ID, cell(k.User), k.ExpiresAt.Local().Format("2006-01-02"))
-			if _, err := fmt.Fprintln(a.out, cell(k.Secret)); err != nil {
-				return err
-			}
-			server, err := a.pickServer()
-			if err != nil {
-				return err
-			}
-			a.note("\na script needs two variables:\n  SESSCTL_SERVER='%s'\n  SESSCTL_API_KEY=(the key)", server)
-			return nil
-		},
-	}
-	f := c.Flags()
-	f.StringVar(&in.Body.Name, "name", "", "what it is for")
-	f.StringVar(&in.Body.Machine, "machine", "", "the machine user it belongs to, `NAME`; made when there is none")
-	f.StringVar(&role, "role", "", "the `ROLE` of a new machine user: operator if not given")
-	f.DurationVar(&ttl, "ttl", 90*24*time.Hour, "how long it is valid")
-	_ = c.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(
-		[]string{string(sess.RoleAdmin), string(sess.RoleOperator), string(sess.RoleReadOnly), string(sess.RoleAuditor)}, cobra.ShellCompDirectiveNoFileComp))
-	return a.jsonFlag(c)
-}
-
-func (a *app) keyListCmd() *cobra.Command {
-	var all bool
-	l := &lister[api.Key]{
-		head: []string{"KEY", "NAME", "OF", "CREATED", "EXPIRES", "LAST USED", "FROM"},
-		none: "no API keys",
-		fetch: func(ctx context.Context, c *api.Client, p api.Page) ([]api.Key, string, error) {
-			out, err := api.Call(ctx, c, api.ListKeys, api.KeysIn{Page: p, All: all})
-			return out.Items, out.Next, err
-		},
-		row: func(k api.Key) []string {
-			return []string{string(k.ID), k.Name, k.User, a.when(k.CreatedAt), a.when(k.ExpiresAt), a.whenp(k.LastUsedAt), k.LastUsedBy}
-		},
-	}
-	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List API keys: yours, newest first"}
-	c.Flags().BoolVarP(&all, "all", "a", false, "those of everyone in the organisation")
-	return l.command(a, c, false)
 }

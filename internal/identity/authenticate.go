@@ -19,7 +19,8 @@ const (
 )
 
 // Authenticate turns a login token or an API key into the principal it stands for. It reads one row, every time: what was
-// revoked a moment ago is refused. All refusals are unauthenticated and say what to do.
+// revoked a moment ago is refused. Refusals are unauthenticated, or denied for a key
+// that is right but comes from an address it is not accepted from, and say what to do.
 func (s *Service) Authenticate(ctx context.Context, bearer string, addr netip.Addr) (sess.Principal, error) {
 	if bearer == "" {
 		return sess.Principal{}, sess.New(sess.CodeUnauthenticated, "you are not logged in", hintLogin)
@@ -36,7 +37,7 @@ func (s *Service) Authenticate(ctx context.Context, bearer string, addr netip.Ad
 	}
 	who, err := check(ctx, sess.HashToken(bearer), addr)
 	if err != nil {
-		if e, ok := errors.AsType[*sess.Error](err); ok && e.Code == sess.CodeUnauthenticated {
+		if e, ok := errors.AsType[*sess.Error](err); ok && (e.Code == sess.CodeUnauthenticated || e.Code == sess.CodeDenied) {
 			return sess.Principal{}, s.refuse(ctx, who.Org, addr, policy.Authenticate, who.Name, e)
 		}
 		return sess.Principal{}, err
@@ -114,6 +115,10 @@ func (s *Service) byKey(ctx context.Context, hash string, addr netip.Addr) (sess
 		return who, unauthenticated("this API key ran out on "+store.Time(k.ExpiresAt).Format(time.DateOnly), hintKey)
 	case k.Active == 0:
 		return who, unauthenticated("the account of this API key is not active", "ask an admin of the organisation to activate it")
+	}
+	if !sess.AddressAccepted(k.Addresses, addr) {
+		return who, sess.New(sess.CodeDenied, "this API key is not accepted from your address "+addr.String(),
+			"it is limited to the addresses that sessctl key list shows; is a proxy of yours not among --trusted-proxies of the server?")
 	}
 	if older := store.Micros(now.Add(-touchEvery)); k.LastUsedAt == nil || *k.LastUsedAt < older {
 		at := store.Micros(now)

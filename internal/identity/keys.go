@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sessctl/sess/internal/api"
@@ -13,37 +14,37 @@ import (
 )
 
 const (
-	keyLife    = 90 * 24 * time.Hour
-	maxKeyLife = 365 * 24 * time.Hour
 	maxKeys    = 100 // that work, per user
 	maxKeyName = 64
+	maxKeyLife = 10 * 366 * 24 * time.Hour // whatever the organisation allows
+	hintSize   = 6                         // characters of a key behind its prefix that lists show: 30 of its 256 bits
 )
 
-// CreateKey makes an API key: the caller's own, or a machine user's (made when there is none). Its secret is in the answer
-// and nowhere else. A key makes no further key for its own user, so that a leaked one can't outlive itself.
+// keyWish is what a new key is to be like.
+type keyWish struct {
+	name string
+	life time.Duration // 0: what the organisation says
+	from sess.Addresses
+}
+
+// CreateKey makes an API key: the caller's own, or a machine user's. Its secret is in the answer and nowhere else. A key
+// makes no further key for its own user, so that a leaked one can't outlive itself.
 func (s *Service) CreateKey(ctx context.Context, who sess.Principal, in api.KeyIn) (api.Key, error) {
 	act, on := policy.KeyCreate, policy.Resource{Org: who.Org, Type: policy.TypeKey, Owner: who.User, Name: in.Body.Name}
-	if in.Body.Machine != "" {
+	if in.Body.Machine != "" || in.Body.User != "" && in.Body.User != who.Name && in.Body.User != string(who.User) {
 		act, on = policy.KeyCreateMachine, policy.Org(who.Org)
 	}
 	var out api.Key
 	err := s.gate.Do(ctx, who, act, on, func(tx *gate.Tx) error {
-		life, err := keyTTL(in)
+		wish, err := readWish(in)
 		if err != nil {
 			return err
 		}
-		owner := store.Member{Org: who.Org, UserID: who.User, Name: who.Name, Kind: who.UserKind}
-		switch {
-		case in.Body.Machine != "":
-			if owner, err = s.machine(ctx, tx, in.Body.Machine, in.Body.Role); err != nil {
-				return err
-			}
-		case in.Body.Role != "":
-			return sess.New(sess.CodeInvalid, "a role is given along with a new machine user only", "your own keys may do what you may do")
-		case who.Credential != sess.CredentialLogin:
-			return sess.New(sess.CodeDenied, "an API key can't make another key for itself", "log in for that; or, as an admin, use --machine NAME")
+		owner, err := s.keyOwner(ctx, tx, in)
+		if err != nil {
+			return err
 		}
-		out, err = s.newKey(ctx, tx, owner, in.Body.Name, life)
+		out, err = s.newKey(ctx, tx, owner, wish)
 		return err
 	})
 	if err != nil {
@@ -52,77 +53,113 @@ func (s *Service) CreateKey(ctx context.Context, who sess.Principal, in api.KeyI
 	return out, nil
 }
 
-func keyTTL(in api.KeyIn) (time.Duration, error) {
-	if in.Body.TTL < 0 || in.Body.TTL > int64(maxKeyLife/time.Second) {
-		return 0, sess.New(sess.CodeInvalid, "an API key is valid for a year at most", "")
+// keyOwner gives the member that a new key is for.
+func (s *Service) keyOwner(ctx context.Context, tx *gate.Tx, in api.KeyIn) (store.Member, error) {
+	who := tx.Who()
+	switch {
+	case in.Body.Machine != "" && in.Body.User != "":
+		return store.Member{}, sess.New(sess.CodeInvalid, "a key is for one user", "name it once")
+	case in.Body.Machine != "":
+		return s.machine(ctx, tx, in.Body.Machine, in.Body.Role)
+	case in.Body.Role != "":
+		return store.Member{}, sess.New(sess.CodeInvalid, "a role is given along with a new machine user only", "a key may do what its user may do")
+	}
+	m, err := tx.GetMember(ctx, who.Org, who.User)
+	if in.Body.User != "" && in.Body.User != who.Name && in.Body.User != string(who.User) {
+		m, err = memberByRef(ctx, tx, in.Body.User)
+		if err == nil && m.Kind != sess.UserMachine {
+			return m, sess.New(sess.CodeDenied, m.Name+" is no machine user", "people make their own keys: sessctl key create")
+		}
+	} else if who.Credential != sess.CredentialLogin {
+		return m, sess.New(sess.CodeDenied, "an API key can't make another key for itself", "log in for that; or, as an admin, use --user NAME")
+	}
+	if err != nil {
+		return m, fmt.Errorf("load owner of key: %w", err)
+	}
+	return m, activeMachine(m)
+}
+
+// memberByRef finds a member of the caller's organisation by name or id; deleted ones are not found.
+func memberByRef(ctx context.Context, tx *gate.Tx, ref string) (store.Member, error) {
+	org := tx.Who().Org
+	if !sess.ValidID("usr", ref) {
+		m, err := tx.GetMemberByName(ctx, org, strings.ToLower(ref))
+		return m, asNoUser(err, ref)
+	}
+	m, err := tx.GetMember(ctx, org, sess.UserID(ref))
+	if err == nil && m.DeletedAt != nil {
+		err = store.ErrNotFound
+	}
+	return m, asNoUser(err, ref)
+}
+
+func asNoUser(err error, ref string) error {
+	if err != nil && isNotFound(err) {
+		return sess.New(sess.CodeNotFound, fmt.Sprintf("no user %q in this organisation", clip(ref, maxEmail)), "sessctl key list --all shows whose keys there are")
+	}
+	return err
+}
+
+func readWish(in api.KeyIn) (keyWish, error) {
+	life, err := readLife(in.Body.TTL)
+	if err != nil {
+		return keyWish{}, err
 	}
 	if len(in.Body.Name) > maxKeyName || !printable(in.Body.Name) {
-		return 0, sess.New(sess.CodeInvalid, "the name of the key is too long or not plain text", fmt.Sprintf("use up to %d bytes", maxKeyName))
+		return keyWish{}, sess.New(sess.CodeInvalid, "the name of the key is too long or not plain text", fmt.Sprintf("use up to %d bytes", maxKeyName))
 	}
-	if in.Body.TTL == 0 {
-		return keyLife, nil
-	}
-	return time.Duration(in.Body.TTL) * time.Second, nil
+	from, err := sess.ParseAddresses(in.Body.From)
+	return keyWish{name: in.Body.Name, life: life, from: from}, err
 }
 
-// machine finds the machine user of that name, or makes one with the role.
-func (s *Service) machine(ctx context.Context, tx *gate.Tx, name string, role sess.Role) (store.Member, error) {
-	org := tx.Who().Org
-	m, err := tx.GetMemberByName(ctx, org, name)
+// readLife reads a validity in seconds.
+func readLife(seconds int64) (time.Duration, error) {
+	if seconds < 0 || seconds > int64(maxKeyLife/time.Second) {
+		return 0, sess.New(sess.CodeInvalid, "this can't be the validity of an API key", "leave it out for what the organisation says")
+	}
+	return time.Duration(seconds) * time.Second, nil
+}
+
+// keyLife says how long a new key of owner is valid: what is wished, within what the organisation and the user's row allow.
+func keyLife(ctx context.Context, tx *gate.Tx, owner store.Member, wish time.Duration) (time.Duration, error) {
+	usual, most, err := keyLives(ctx, tx, owner)
 	switch {
-	case err == nil && m.Kind != sess.UserMachine:
-		return m, sess.New(sess.CodeConflict, name+" is no machine user", "people make their own keys; give the machine user another name")
-	case err == nil && m.Active == 0:
-		return m, sess.New(sess.CodeConflict, "the machine user "+name+" is not active", "activate it first")
-	case err == nil:
-		return m, s.sameRole(ctx, tx, m, role)
-	case !isNotFound(err):
-		return m, fmt.Errorf("look for machine user: %w", err)
+	case err != nil:
+		return 0, err
+	case wish == 0:
+		return usual, nil
+	case wish > most:
+		return 0, sess.New(sess.CodeInvalid, "an API key is valid for "+inDays(most)+" at most here", "ask for less, or leave it out: sessctl key create --ttl 720h")
 	}
-	if !machineName.MatchString(name) {
-		return m, sess.New(sess.CodeInvalid, "this can't be the name of a machine user", "use up to 64 of a-z, 0-9, '.', '_' and '-', beginning and ending with a letter or digit")
-	}
-	if role == "" {
-		role = sess.RoleOperator
-	}
-	if role != sess.RoleAdmin && role != sess.RoleOperator && role != sess.RoleReadOnly && role != sess.RoleAuditor {
-		return m, sess.New(sess.CodeInvalid, fmt.Sprintf("unknown role %q", clip(string(role), 32)), "roles are org-admin, operator, read-only, auditor")
-	}
-	now := store.Micros(s.now())
-	m = store.Member{Org: org, UserID: sess.NewUserID(), Kind: sess.UserMachine, Name: name, Active: 1, CreatedAt: now}
-	n, err := tx.CreateMember(ctx, store.CreateMemberParams{Org: org, UserID: m.UserID, Kind: m.Kind, Name: name, CreatedAt: now})
-	if err != nil {
-		return m, fmt.Errorf("create machine user: %w", err)
-	}
-	if n == 0 {
-		return m, sess.New(sess.CodeConflict, "somebody else made a machine user "+name+" at this moment", "try again")
-	}
-	if _, err := tx.CreateGrant(ctx, store.CreateGrantParams{Org: org, ID: sess.NewGrantID(), UserID: m.UserID, Role: role, CreatedAt: now}); err != nil {
-		return m, fmt.Errorf("grant role: %w", err)
-	}
-	tx.Detail("machine_user", "created")
-	tx.Detail("role", string(role))
-	return m, nil
+	return wish, nil
 }
 
-// sameRole refuses a role that an existing machine user does not have: making a key is no way to change roles unseen.
-func (s *Service) sameRole(ctx context.Context, tx *gate.Tx, m store.Member, role sess.Role) error {
-	if role == "" {
-		return nil
-	}
-	grants, err := tx.ListGrantsOfUser(ctx, m.Org, m.UserID)
+// keyLives says how long a key of owner is valid when nobody says, and at most.
+func keyLives(ctx context.Context, tx *gate.Tx, owner store.Member) (usual, most time.Duration, err error) {
+	org, err := tx.GetOrg(ctx, owner.Org)
 	if err != nil {
-		return fmt.Errorf("load grants: %w", err)
+		return 0, 0, fmt.Errorf("load organisation: %w", err)
 	}
-	for _, g := range grants {
-		if g.Role == role && g.Project == "" {
-			return nil
-		}
+	settings, err := sess.ParseSettings(org.Settings)
+	if err != nil {
+		return 0, 0, err
 	}
-	return sess.New(sess.CodeConflict, fmt.Sprintf("the machine user %s exists and has another role", m.Name), "leave the role out")
+	usual, most = settings.KeyLife()
+	if owner.ValidSeconds > 0 {
+		most = min(most, time.Duration(owner.ValidSeconds)*time.Second)
+	}
+	return min(usual, most), most, nil
 }
 
-func (s *Service) newKey(ctx context.Context, tx *gate.Tx, owner store.Member, name string, life time.Duration) (api.Key, error) {
+func inDays(d time.Duration) string {
+	if d >= 48*time.Hour {
+		return fmt.Sprintf("%d days", int(d.Hours())/24)
+	}
+	return d.String()
+}
+
+// newKey makes a key for owner.
+func (s *Service) newKey(ctx context.Context, tx *gate.Tx, owner store.Member, wish keyWish) (api.Key, error) {
 	now := s.now()
 	if err := tx.Lock(ctx, "api keys "+string(owner.UserID)); err != nil {
 		return api.Key{}, err
@@ -134,80 +171,34 @@ func (s *Service) newKey(ctx context.Context, tx *gate.Tx, owner store.Member, n
 	if n >= maxKeys {
 		return api.Key{}, sess.New(sess.CodeLimited, fmt.Sprintf("%s has %d API keys already", owner.Name, n), "delete those that are not used: sessctl key list")
 	}
+	life, err := keyLife(ctx, tx, owner, wish.life)
+	if err != nil {
+		return api.Key{}, err
+	}
 	secret, err := sess.NewToken(sess.TokenAPIKey, nil)
 	if err != nil {
 		return api.Key{}, err
 	}
 	k := store.CreateAPIKeyParams{
-		Org: owner.Org, ID: sess.NewKeyID(), Hash: sess.HashToken(secret), UserID: owner.UserID, Name: name,
-		CreatedAt: store.Micros(now), ExpiresAt: store.Micros(now.Add(life)),
+		Org: owner.Org, ID: sess.NewKeyID(), Hash: sess.HashToken(secret), UserID: owner.UserID, Name: wish.name,
+		CreatedAt: store.Micros(now), ExpiresAt: store.Micros(now.Add(life)), Addresses: wish.from.Text(), Hint: hintOf(secret),
 	}
 	if err := tx.CreateAPIKey(ctx, k); err != nil {
 		return api.Key{}, fmt.Errorf("create API key: %w", err)
 	}
-	tx.On(policy.Resource{Org: owner.Org, Type: policy.TypeKey, ID: string(k.ID), Owner: owner.UserID, Name: name})
+	tx.On(policy.Resource{Org: owner.Org, Type: policy.TypeKey, ID: string(k.ID), Owner: owner.UserID, Name: wish.name, Machine: owner.Kind == sess.UserMachine})
 	tx.Detail("owner", owner.Name)
 	tx.Detail("expires", store.Time(k.ExpiresAt).Format(time.RFC3339))
+	if k.Addresses != "" {
+		tx.Detail("from", clip(k.Addresses, maxText))
+	}
 	return api.Key{
-		ID: k.ID, Secret: secret, Name: name, User: owner.Name, Machine: owner.Kind == sess.UserMachine,
-		CreatedAt: store.Time(k.CreatedAt), ExpiresAt: store.Time(k.ExpiresAt),
+		ID: k.ID, Secret: secret, Hint: k.Hint, Name: k.Name, User: owner.Name, UserID: owner.UserID, Machine: owner.Kind == sess.UserMachine,
+		From: strings.Fields(k.Addresses), CreatedAt: store.Time(k.CreatedAt), ExpiresAt: store.Time(k.ExpiresAt),
 	}, nil
 }
 
-// ListKeys lists API keys that are not deleted, newest first: the caller's own, or everybody's.
-func (s *Service) ListKeys(ctx context.Context, who sess.Principal, in api.KeysIn) (api.KeyList, error) {
-	act, on, owner := policy.KeyList, policy.Resource{Org: who.Org, Type: policy.TypeKey, Owner: who.User}, string(who.User)
-	if in.All {
-		act, on, owner = policy.KeyListAll, policy.Org(who.Org), ""
-	}
-	out := api.KeyList{Items: []api.Key{}}
-	err := s.gate.Read(ctx, who, act, on, func(tx *gate.Tx) error {
-		limit, after, err := page(in.Page)
-		if err != nil {
-			return err
-		}
-		if owner == "" && !in.All {
-			return nil // nobody in particular has no keys
-		}
-		rows, err := tx.ListAPIKeys(ctx, store.ListAPIKeysParams{Org: who.Org, BeforeAt: after.At, BeforeID: after.ID, Owner: owner, Page: int32(limit + 1)}) //nolint:gosec // at most a page
-		if err != nil {
-			return fmt.Errorf("list API keys: %w", err)
-		}
-		for i, k := range rows {
-			if i == limit {
-				last := rows[limit-1]
-				out.Next = store.Cursor{At: last.CreatedAt, ID: string(last.ID)}.String()
-				break
-			}
-			out.Items = append(out.Items, api.Key{
-				ID: k.ID, Name: k.Name, User: k.UserName, Machine: k.UserKind == sess.UserMachine, CreatedAt: store.Time(k.CreatedAt),
-				ExpiresAt: store.Time(k.ExpiresAt), LastUsedAt: optionalTime(k.LastUsedAt), LastUsedBy: k.LastUsedFrom,
-			})
-		}
-		return nil
-	})
-	if err != nil {
-		return api.KeyList{}, err
-	}
-	return out, nil
-}
-
-// DeleteKey deletes an API key: it stops working at once, and the sessions it started end.
-func (s *Service) DeleteKey(ctx context.Context, who sess.Principal, in api.IDRef) error {
-	find := gate.Find{Type: policy.TypeKey, Name: in.ID, By: func(tx *gate.Tx) (policy.Resource, error) {
-		k, err := tx.GetAPIKey(ctx, who.Org, sess.KeyID(in.ID))
-		return policy.Resource{Org: k.Org, Type: policy.TypeKey, ID: string(k.ID), Owner: k.UserID, Name: k.Name}, err
-	}}
-	err := s.gate.DoFind(ctx, who, policy.KeyDelete, find, func(tx *gate.Tx) error {
-		now := store.Micros(s.now())
-		if _, err := tx.RevokeAPIKey(ctx, who.Org, sess.KeyID(in.ID), &now); err != nil {
-			return fmt.Errorf("delete API key: %w", err)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	s.revoked(ctx, who.Org, in.ID)
-	return nil
+// hintOf is how a key begins, for people to recognise it by.
+func hintOf(secret string) string {
+	return secret[:min(len(secret), len(sess.TokenAPIKey)+1+hintSize)]
 }

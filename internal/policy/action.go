@@ -38,6 +38,8 @@ const (
 	KeyList          Action = "key:list"
 	KeyListAll       Action = "key:list-all"
 	KeyDelete        Action = "key:delete"
+	KeyRotate        Action = "key:rotate"
+	MachineCreate    Action = "machine:create"
 
 	RecordingList   Action = "recording:list"
 	RecordingShow   Action = "recording:show"
@@ -147,8 +149,10 @@ func Actions() []Info {
 		{SessionResume, "get a fresh ticket for a session of one's own", operate, true},
 		{SessionAttach, "take over a running session of one's own", operate, true},
 		{SessionEnd, "end a session", operate, true},
-		{KeyCreate, "make an API key of one's own", operate, true},
-		{KeyCreateMachine, "make a machine user and its API key", admin, false},
+		{KeyCreate, "make an API key of one's own", everyone, true},
+		{KeyCreateMachine, "make an API key of a machine user", admin, false},
+		{KeyRotate, "replace an API key of one's own or of a machine user", everyone, true},
+		{MachineCreate, "make a machine user", admin, false},
 		{KeyList, "list one's own API keys", everyone, true},
 		{KeyListAll, "list everyone's API keys", overseers, false},
 		{KeyDelete, "delete an API key", everyone, true},

@@ -175,7 +175,7 @@ func typeFor(a policy.Action) policy.Type {
 		return policy.TypeProject
 	case policy.GrantCreate, policy.GrantShow, policy.GrantDelete:
 		return policy.TypeGrant
-	case policy.KeyCreate, policy.KeyList, policy.KeyDelete:
+	case policy.KeyCreate, policy.KeyList, policy.KeyRotate, policy.KeyDelete:
 		return policy.TypeKey
 	case policy.InstanceShow, policy.InstanceChange, policy.InstanceMove, policy.InstanceRemove, policy.SessionStart:
 		return policy.TypeInstance
@@ -210,7 +210,7 @@ func TestAgainstOracle(t *testing.T) {
 			Org: org, Type: rapid.SampledFrom(types).Draw(t, "type"), ID: rapid.SampledFrom([]string{"", "x", string(alice)}).Draw(t, "id"),
 			Project: rapid.SampledFrom(projects).Draw(t, "project"), Owner: rapid.SampledFrom([]sess.UserID{alice, bob, ""}).Draw(t, "owner"),
 			Labels: rapid.MapOfN(rapid.String(), rapid.String(), 0, 3).Draw(t, "labels"), Region: rapid.String().Draw(t, "region"),
-			OSUser: rapid.String().Draw(t, "os user"),
+			OSUser: rapid.String().Draw(t, "os user"), Machine: rapid.Bool().Draw(t, "machine"),
 		}
 		if rapid.Bool().Draw(t, "usual type") {
 			on.Type = typeFor(act)
@@ -287,10 +287,12 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 	case policy.RecordingReplay:
 		return on.Type == policy.TypeRecording && (manages || here[sess.RoleAuditor] || (own && here[sess.RoleOperator]))
 	case policy.KeyCreate:
-		return on.Type == policy.TypeKey && own && (anywhere[sess.RoleAdmin] || anyProject || anywhere[sess.RoleOperator])
+		return on.Type == policy.TypeKey && own
+	case policy.KeyRotate:
+		return on.Type == policy.TypeKey && (own || on.Machine && here[sess.RoleAdmin])
 	case policy.KeyList, policy.KeyDelete:
 		return on.Type == policy.TypeKey && (own || here[sess.RoleAdmin])
-	case policy.KeyCreateMachine, policy.UserInvite, policy.GroupCreate, policy.ProjectCreate:
+	case policy.KeyCreateMachine, policy.MachineCreate, policy.UserInvite, policy.GroupCreate, policy.ProjectCreate:
 		return isOrg && here[sess.RoleAdmin]
 	case policy.KeyListAll:
 		return isOrg && orgWide

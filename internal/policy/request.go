@@ -122,7 +122,9 @@ func attributes(on Resource) types.Record {
 		m["name"] = types.String(on.Name)
 	case TypeGrant:
 		m["role"] = types.String(on.Role)
-	case TypeOrg, TypeProject, TypeKey, TypeToken, TypeLogin, TypeUser, TypeLog:
+	case TypeKey:
+		m["machine"] = types.Boolean(on.Machine)
+	case TypeOrg, TypeProject, TypeToken, TypeLogin, TypeUser, TypeLog:
 	}
 	switch on.Type {
 	case TypeSession, TypeRecording, TypeKey, TypeLogin, TypeUser:

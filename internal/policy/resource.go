@@ -32,6 +32,7 @@ type Resource struct {
 
 	Instance    sess.InstanceID   // the instance it runs on or came from
 	Owner       sess.UserID       // whose it is; empty: nobody's in particular
+	Machine     bool              // of a key: its owner is a machine user
 	Labels      map[string]string // of the instance
 	Region      string            // of the instance
 	SessionKind sess.Kind         // of the session, existing or asked for

@@ -41,6 +41,9 @@ func (s *Server) routes() http.Handler {
 	bind(s, api.ListKeys, s.identity.ListKeys)
 	bind(s, api.DeleteKey, noOutIn(s.identity.DeleteKey))
 
+	bind(s, api.RotateKey, s.identity.RotateKey)
+	bind(s, api.CreateMachine, s.identity.CreateMachine)
+
 	bind(s, api.ListRecordings, s.listRecordings)
 	bind(s, api.GetRecording, s.showRecording)
 

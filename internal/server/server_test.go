@@ -195,11 +195,28 @@ func TestWhatStopsAStart(t *testing.T) {
 
 // TestEveryOperationIsBound reads the declarations, so that a new one can't be forgotten.
 func TestEveryOperationIsBound(t *testing.T) {
-	f, err := parser.ParseFile(token.NewFileSet(), "../api/ops.go", nil, 0)
+	files, err := filepath.Glob("../api/ops*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no declarations", err)
+	}
+	var want []string
+	for _, name := range files {
+		want = append(want, declared(t, name)...)
+	}
+	slices.Sort(want)
+	s := assembled(t)
+	if got := s.Bound(); !slices.Equal(got, want) {
+		t.Errorf("bound are\n%v\ndeclared are\n%v", got, want)
+	}
+}
+
+// declared lists the ids of the operations that a file declares.
+func declared(t *testing.T, file string) (ids []string) {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var want []string
 	ast.Inspect(f, func(n ast.Node) bool {
 		if kv, ok := n.(*ast.KeyValueExpr); ok {
 			if id, ok := kv.Key.(*ast.Ident); ok && id.Name == "ID" {
@@ -207,16 +224,12 @@ func TestEveryOperationIsBound(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				want = append(want, s)
+				ids = append(ids, s)
 			}
 		}
 		return true
 	})
-	slices.Sort(want)
-	s := assembled(t)
-	if got := s.Bound(); !slices.Equal(got, want) {
-		t.Errorf("bound are\n%v\ndeclared are\n%v", got, want)
-	}
+	return ids
 }
 
 // assembled makes a server that is not run.

@@ -236,8 +236,11 @@ SELECT member.org, member.user_id, member.kind, member.name, member.active, memb
     (SELECT COUNT(*) FROM login WHERE login.org = member.org AND login.user_id = member.user_id
         AND login.id = CAST($1 AS TEXT) AND login.revoked_at IS NULL) AS logins,
     (SELECT COUNT(*) FROM api_key WHERE api_key.org = member.org AND api_key.user_id = member.user_id
-        AND api_key.id = CAST($1 AS TEXT) AND api_key.revoked_at IS NULL) AS api_keys
-FROM member WHERE member.org = $2 AND member.user_id = $3
+        AND api_key.id = CAST($1 AS TEXT) AND api_key.revoked_at IS NULL
+        AND api_key.expires_at > CAST($2 AS BIGINT)) AS api_keys,
+    CAST(COALESCE((SELECT api_key.addresses FROM api_key WHERE api_key.org = member.org AND api_key.user_id = member.user_id
+        AND api_key.id = CAST($1 AS TEXT)), '') AS TEXT) AS addresses
+FROM member WHERE member.org = $3 AND member.user_id = $4
 `
 
 type GetSessionOwnerRow struct {
@@ -255,11 +258,18 @@ type GetSessionOwnerRow struct {
 	Pending      int64
 	Logins       int64
 	ApiKeys      int64
+	Addresses    string
 }
 
-// Who owns a session, and how many unrevoked logins and keys have the id of the credential it was started by.
-func (q *Queries) GetSessionOwner(ctx context.Context, credentialID string, org sess.OrgID, userID sess.UserID) (GetSessionOwnerRow, error) {
-	row := q.db.QueryRowContext(ctx, getSessionOwner, credentialID, org, userID)
+// Who owns a session, how many logins and keys that count have the id of the credential it was started by, and the
+// addresses that key is limited to.
+func (q *Queries) GetSessionOwner(ctx context.Context, credentialID string, now int64, org sess.OrgID, userID sess.UserID) (GetSessionOwnerRow, error) {
+	row := q.db.QueryRowContext(ctx, getSessionOwner,
+		credentialID,
+		now,
+		org,
+		userID,
+	)
 	var i GetSessionOwnerRow
 	err := row.Scan(
 		&i.Org,
@@ -276,6 +286,7 @@ func (q *Queries) GetSessionOwner(ctx context.Context, credentialID string, org 
 		&i.Pending,
 		&i.Logins,
 		&i.ApiKeys,
+		&i.Addresses,
 	)
 	return i, err
 }

@@ -157,7 +157,7 @@ func (w *world) value(table string, c column, org string) any {
 
 // plain are the values that don't follow from the column's name.
 var plain = map[string]any{
-	"session.state": "pending", "session.end_reason": "", "enrol_token.uses": 5, "enrol_token.used": 0,
+	"session.state": "pending", "session.credential": "api_key", "session.end_reason": "", "enrol_token.uses": 5, "enrol_token.used": 0,
 	"role_grant.role": "org-admin", "role_grant.project": "", "role_grant.team": "", "member.kind": "local", "audit_hash.idx": 0,
 	"login_flow.org": "", "login_flow.idp": "",
 	"login.last_used_at": timeCreated, "member.pending": 0, "instance.link": 1, "person.id": "usr_x", "login_failure.created_at": timeExpires, "session.started_at": nil,

@@ -86,8 +86,8 @@ func (q *Queries) CountSessionsOfInstances(ctx context.Context, arg CountSession
 }
 
 const createAPIKey = `-- name: CreateAPIKey :exec
-INSERT INTO api_key (org, id, hash, user_id, name, created_at, expires_at, last_used_from)
-VALUES ($1, $2, $3, $4, $5, $6, $7, '')
+INSERT INTO api_key (org, id, hash, user_id, name, created_at, expires_at, last_used_from, addresses, hint)
+VALUES ($1, $2, $3, $4, $5, $6, $7, '', $8, $9)
 `
 
 type CreateAPIKeyParams struct {
@@ -98,6 +98,8 @@ type CreateAPIKeyParams struct {
 	Name      string
 	CreatedAt int64
 	ExpiresAt int64
+	Addresses string
+	Hint      string
 }
 
 func (q *Queries) CreateAPIKey(ctx context.Context, arg CreateAPIKeyParams) error {
@@ -109,6 +111,8 @@ func (q *Queries) CreateAPIKey(ctx context.Context, arg CreateAPIKeyParams) erro
 		arg.Name,
 		arg.CreatedAt,
 		arg.ExpiresAt,
+		arg.Addresses,
+		arg.Hint,
 	)
 	return err
 }
@@ -425,7 +429,7 @@ func (q *Queries) GetAPIKey(ctx context.Context, org sess.OrgID, iD sess.KeyID) 
 }
 
 const getAPIKeyByHash = `-- name: GetAPIKeyByHash :one
-SELECT k.org, k.id, k.hash, k.user_id, k.created_at, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at,
+SELECT k.org, k.id, k.hash, k.user_id, k.created_at, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at, k.addresses,
        m.kind, m.name, m.active, m.pending, m.valid_seconds, m.active_login, o.settings, f.confirmed_at AS factor_at
 FROM api_key k
 JOIN member m ON m.org = k.org AND m.user_id = k.user_id
@@ -444,6 +448,7 @@ type GetAPIKeyByHashRow struct {
 	LastUsedAt   *int64
 	LastUsedFrom string
 	RevokedAt    *int64
+	Addresses    string
 	Kind         sess.UserKind
 	Name         string
 	Active       int64
@@ -467,6 +472,7 @@ func (q *Queries) GetAPIKeyByHash(ctx context.Context, hash string) (GetAPIKeyBy
 		&i.LastUsedAt,
 		&i.LastUsedFrom,
 		&i.RevokedAt,
+		&i.Addresses,
 		&i.Kind,
 		&i.Name,
 		&i.Active,

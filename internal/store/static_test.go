@@ -29,6 +29,7 @@ var everyOrg = map[string]string{
 	"ListLingeringSessionsOfNode":  "a node looks after the sessions it relays, of all orgs",
 	"ListUnclosedRecordingsOfNode": "a node looks after the sessions it relays, of all orgs",
 	"ListExpiredSessionsOfNode":    "a node looks after the sessions it relays, of all orgs",
+	"ListSessionsOfDeadKeys":       "a node looks after the sessions it relays, of all orgs",
 	"ForgetLinksOfNode":            "a node that starts forgets the links it had, of all orgs",
 	"PurgeSessionParams":           "housekeeping by age",
 	"PurgeTickets":                 "housekeeping by age",

@@ -127,12 +127,16 @@ DELETE FROM resume_nonce WHERE EXISTS (
     SELECT 1 FROM session WHERE session.org = resume_nonce.org AND session.id = resume_nonce.session AND session.ended_at < $1);
 
 -- name: GetSessionOwner :one
--- Who owns a session, and how many unrevoked logins and keys have the id of the credential it was started by.
+-- Who owns a session, how many logins and keys that count have the id of the credential it was started by, and the
+-- addresses that key is limited to.
 SELECT member.*,
     (SELECT COUNT(*) FROM login WHERE login.org = member.org AND login.user_id = member.user_id
         AND login.id = CAST(sqlc.arg(credential_id) AS TEXT) AND login.revoked_at IS NULL) AS logins,
     (SELECT COUNT(*) FROM api_key WHERE api_key.org = member.org AND api_key.user_id = member.user_id
-        AND api_key.id = CAST(sqlc.arg(credential_id) AS TEXT) AND api_key.revoked_at IS NULL) AS api_keys
+        AND api_key.id = CAST(sqlc.arg(credential_id) AS TEXT) AND api_key.revoked_at IS NULL
+        AND api_key.expires_at > CAST(sqlc.arg(now) AS BIGINT)) AS api_keys,
+    CAST(COALESCE((SELECT api_key.addresses FROM api_key WHERE api_key.org = member.org AND api_key.user_id = member.user_id
+        AND api_key.id = CAST(sqlc.arg(credential_id) AS TEXT)), '') AS TEXT) AS addresses
 FROM member WHERE member.org = sqlc.arg(org) AND member.user_id = sqlc.arg(user_id);
 
 -- name: ConnectInstance :one

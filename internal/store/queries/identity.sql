@@ -119,11 +119,11 @@ WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > sqlc.arg
 RETURNING id;
 
 -- name: CreateAPIKey :exec
-INSERT INTO api_key (org, id, hash, user_id, name, created_at, expires_at, last_used_from)
-VALUES ($1, $2, $3, $4, $5, $6, $7, '');
+INSERT INTO api_key (org, id, hash, user_id, name, created_at, expires_at, last_used_from, addresses, hint)
+VALUES ($1, $2, $3, $4, $5, $6, $7, '', $8, $9);
 
 -- name: GetAPIKeyByHash :one
-SELECT k.org, k.id, k.hash, k.user_id, k.created_at, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at,
+SELECT k.org, k.id, k.hash, k.user_id, k.created_at, k.expires_at, k.last_used_at, k.last_used_from, k.revoked_at, k.addresses,
        m.kind, m.name, m.active, m.pending, m.valid_seconds, m.active_login, o.settings, f.confirmed_at AS factor_at
 FROM api_key k
 JOIN member m ON m.org = k.org AND m.user_id = k.user_id
