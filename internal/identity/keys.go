@@ -76,7 +76,10 @@ func (s *Service) keyOwner(ctx context.Context, tx *gate.Tx, in api.KeyIn) (stor
 	if err != nil {
 		return m, fmt.Errorf("load owner of key: %w", err)
 	}
-	return m, activeMachine(m)
+	if err := activeMachine(m); err != nil || m.UserID == who.User {
+		return m, err
+	}
+	return m, mayActAs(ctx, tx, m)
 }
 
 // memberByRef finds a member of the caller's organisation by name or id; deleted ones are not found.

@@ -40,6 +40,11 @@ func (s *Service) RotateKey(ctx context.Context, who sess.Principal, in api.KeyR
 		if err := activeMachine(owner); err != nil {
 			return err
 		}
+		if owner.UserID != who.User {
+			if err := mayActAs(ctx, tx, owner); err != nil {
+				return err
+			}
+		}
 		if out, err = s.likeKey(ctx, tx, owner, old, life); err != nil {
 			return err
 		}

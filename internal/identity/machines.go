@@ -74,6 +74,10 @@ func (s *Service) grantMachine(ctx context.Context, tx *gate.Tx, m store.Member,
 		}
 		g.Project, out.Project = p.ID, p.Name
 	}
+	on := policy.Resource{Org: m.Org, Project: g.Project, Type: policy.TypeGrant, Role: role}
+	if !tx.Allowed(policy.GrantCreate, on) {
+		return out, sess.New(sess.CodeDenied, "you may not give the role "+string(role)+" there", "leave the role out, and ask an admin of the organisation to give it")
+	}
 	if _, err := tx.CreateGrant(ctx, g); err != nil {
 		return out, fmt.Errorf("grant role: %w", err)
 	}
@@ -85,9 +89,9 @@ func (s *Service) grantMachine(ctx context.Context, tx *gate.Tx, m store.Member,
 	return out, nil
 }
 
-// roles are those that can be given to a machine user.
+// machineRoles are those that can be given to a machine user.
 func machineRoles() []sess.Role {
-	return []sess.Role{sess.RoleAdmin, sess.RoleOperator, sess.RoleReadOnly, sess.RoleAuditor}
+	return []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleOperator, sess.RoleSupport, sess.RoleReadOnly, sess.RoleAuditor}
 }
 
 func knownRole(role sess.Role) error {
@@ -111,7 +115,10 @@ func (s *Service) machine(ctx context.Context, tx *gate.Tx, name string, role se
 	case err == nil && m.Active == 0:
 		return m, activeMachine(m)
 	case err == nil:
-		return m, s.sameRole(ctx, tx, m, role)
+		if err := s.sameRole(ctx, tx, m, role); err != nil {
+			return m, err
+		}
+		return m, mayActAs(ctx, tx, m)
 	case !isNotFound(err):
 		return m, fmt.Errorf("look for machine user: %w", err)
 	}
@@ -151,4 +158,18 @@ func (s *Service) sameRole(ctx context.Context, tx *gate.Tx, m store.Member, rol
 		}
 	}
 	return sess.New(sess.CodeConflict, fmt.Sprintf("the machine user %s exists and has another role", m.Name), "leave the role out")
+}
+
+// mayActAs refuses a machine user's key to whoever could not give it the roles it has: who holds the key acts with them.
+func mayActAs(ctx context.Context, tx *gate.Tx, m store.Member) error {
+	grants, err := tx.ListGrantsOfUser(ctx, m.Org, m.UserID)
+	if err != nil {
+		return fmt.Errorf("load grants: %w", err)
+	}
+	for _, g := range grants {
+		if !tx.Allowed(policy.GrantCreate, policy.Resource{Org: m.Org, Project: g.Project, Type: policy.TypeGrant, Role: g.Role}) {
+			return sess.New(sess.CodeDenied, fmt.Sprintf("the machine user %s has the role %s, which you may not give", m.Name, g.Role), "ask an admin of the organisation")
+		}
+	}
+	return nil
 }

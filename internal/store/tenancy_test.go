@@ -35,7 +35,7 @@ var queryArgs = map[string]any{
 	"DeleteIDP.id":                  "idp_lone_ORG",
 	"AddTeamByIDP.team":             "grp_other",
 	"UseLoginFlow.id":               "done", "PurgeLoginFlows.expires_at": timeExpires + 1,
-	"ListSessionsOfDeadKeys.now":    timeExpires + 1,
+	"ListSessionsOfDeadKeys.now": timeExpires + 1,
 }
 
 // barren lists queries that do nothing visible in the fixture's own org, with the reason why that is no matter.
