@@ -34,6 +34,7 @@ func (s *Session) keep(ctx context.Context) error {
 
 	ticket := s.first
 	var lost loss
+	defer lost.stop()
 	for {
 		err := s.once(ctx, ticket, &lost)
 		if ctx.Err() != nil {
@@ -141,6 +142,13 @@ func (l *loss) end(s *Session) {
 	l.line.Stop()
 	*l = loss{}
 	s.ui.release()
+}
+
+// stop is for who gives up: nothing is shown any more.
+func (l *loss) stop() {
+	if l.line != nil {
+		l.line.Stop()
+	}
 }
 
 // delay says how long to wait before the next attempt: the first is at once, the others full jitter of r in [0,1) below

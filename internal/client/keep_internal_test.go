@@ -2,6 +2,8 @@ package client
 
 import (
 	"errors"
+	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,3 +54,51 @@ func TestEveryEndHasWords(t *testing.T) {
 		}
 	}
 }
+
+// TestNoStateOnATerminalGivenBack: who detached on a bad network is not told a moment later, in the middle of the shell's
+// screen, that the connection is lost.
+func TestNoStateOnATerminalGivenBack(t *testing.T) {
+	lines, err := os.CreateTemp(t.TempDir(), "lines")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lines.Close() }()
+	shown := func() string {
+		b, err := os.ReadFile(lines.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	term, err := openTerminal(TerminalIO{In: lines, Out: lines, Lines: lines}, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	term.hold("waiting")
+	if !strings.Contains(shown(), "waiting") {
+		t.Fatalf("an open terminal shows %q", shown())
+	}
+	term.close()
+	before := shown()
+	term.hold("connection lost, reconnecting…")
+	if shown() != before {
+		t.Errorf("a terminal given back shows %q", shown())
+	}
+
+	synctest.Test(t, func(t *testing.T) {
+		ui := &countingUI{}
+		l := loss{}
+		l.begin(&Session{ui: ui}, errors.New("cut"))
+		l.stop()
+		<-time.After(time.Second) // the bubble's clock
+		if ui.held != 0 {
+			t.Error("the line comes although keep gave up")
+		}
+	})
+}
+
+type countingUI struct{ held int }
+
+func (u *countingUI) hold(string) { u.held++ }
+func (u *countingUI) release()    {}
+func (u *countingUI) say(string)  {}

@@ -49,6 +49,7 @@ type terminal struct {
 	held   string // a state that is shown, or waits for a good moment
 	shown  bool
 	lines  []string // lines that wait for a good moment
+	closed bool     // it is the user's again: no state is shown any more
 }
 
 // openTerminal puts the terminal into raw mode.
@@ -89,6 +90,7 @@ func (t *terminal) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unhold()
+	t.closed = true
 	if undo := t.screen.restore(); len(undo) > 0 && isTerminal(t.o.Out) {
 		_, _ = t.o.Out.Write(undo)
 	}
@@ -131,6 +133,9 @@ func (t *terminal) Write(p []byte) (int, error) {
 func (t *terminal) hold(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.closed {
+		return
+	}
 	t.unhold()
 	if t.o.Escape != NoEscape && t.state != nil {
 		text += " (" + escapeName(t.o.Escape) + ". to end)"
