@@ -11,6 +11,8 @@ type ServerInfo struct {
 	Name     string `json:"name"` // the host name in its public URL: what join signatures are bound to
 	Version  string `json:"version"`
 	Protocol int    `json:"protocol"`
+	// BrowserLogin says that there are people here who log in at an identity provider, in a browser.
+	BrowserLogin bool `json:"browser_login,omitempty"`
 }
 
 // LoginIn logs a person in by e-mail address and password.

@@ -42,6 +42,8 @@ func shows(t policy.Type) policy.Action {
 		return policy.GroupShow
 	case policy.TypeGrant:
 		return policy.GrantShow
+	case policy.TypeIDP:
+		return policy.IDPShow
 	case policy.TypeOrg, policy.TypeLogin, policy.TypeLog:
 	}
 	return ""

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/gate"
+	"github.com/sessctl/sess/internal/identity/idp"
 	"github.com/sessctl/sess/internal/policy"
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/store"
@@ -41,6 +43,9 @@ type Config struct {
 	// database. Required.
 	SealKey [SealKeySize]byte
 
+	// IDPAllowPrivate lets identity providers be on this machine and on private networks, and speak http.
+	IDPAllowPrivate bool
+
 	// Hash is the cost of password hashes; the zero value is right outside of tests.
 	Hash HashParams
 }
@@ -59,8 +64,12 @@ type Service struct {
 	revoked   func(context.Context, sess.OrgID, string)
 	removed   func(context.Context, sess.OrgID, sess.InstanceID)
 	hasher    *hasher
-	failures  failures
-	sealer    sealer
+
+	idpClient    *http.Client // for identity providers
+	idpAllowHTTP bool
+
+	failures failures
+	sealer   sealer
 }
 
 // New makes a Service.
@@ -69,6 +78,7 @@ func New(c Config) *Service {
 		gate: c.Gate, db: c.DB, now: c.Now, log: c.Log, publicURL: c.PublicURL, pin: c.Pin, server: c.Server, keys: c.BrokerKeys,
 		hasAgents: c.HasAgents, revoked: c.OnCredentialRevoked, removed: c.OnInstanceRemoved, hasher: newHasher(c.Hash),
 	}
+	s.idpClient, s.idpAllowHTTP = idp.NewClient(c.IDPAllowPrivate), c.IDPAllowPrivate
 	if s.now == nil {
 		s.now = time.Now
 	}

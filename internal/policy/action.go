@@ -41,6 +41,13 @@ const (
 	KeyRotate        Action = "key:rotate"
 	MachineCreate    Action = "machine:create"
 
+	IDPCreate Action = "idp:create"
+	IDPList   Action = "idp:list"
+	IDPShow   Action = "idp:show"
+	IDPChange Action = "idp:change"
+	IDPRemove Action = "idp:remove"
+	IDPTest   Action = "idp:test"
+
 	RecordingList   Action = "recording:list"
 	RecordingShow   Action = "recording:show"
 	RecordingReplay Action = "recording:replay"
@@ -84,6 +91,7 @@ const (
 const (
 	OrgCreate    Action = "org:create"
 	InviteCreate Action = "invite:create"
+	IDPLogin     Action = "idp:login"
 )
 
 // What happened, without anybody asking for it at that moment. Audit events only: no rule allows or denies them.
@@ -156,6 +164,12 @@ func Actions() []Info {
 		{KeyList, "list one's own API keys", everyone, true},
 		{KeyListAll, "list everyone's API keys", overseers, false},
 		{KeyDelete, "delete an API key", everyone, true},
+		{IDPCreate, "set up an identity provider", admin, false},
+		{IDPList, "list identity providers", admin, false},
+		{IDPShow, "see an identity provider", admin, false},
+		{IDPChange, "change an identity provider", admin, false},
+		{IDPRemove, "remove an identity provider", admin, false},
+		{IDPTest, "try an identity provider", admin, false},
 		{RecordingList, "list recordings", recorded, false},
 		{RecordingShow, "see what is known of a recording", recorded, true},
 		{RecordingReplay, "replay a recording", replay, true},
@@ -196,6 +210,7 @@ func Events() []Info {
 		{Action: InstanceConnect, Summary: "an agent proved its key and opened its control link"},
 		{Action: OrgCreate, Summary: "the first start made an organisation"},
 		{Action: InviteCreate, Summary: "a link was made with which an admin sets a password"},
+		{Action: IDPLogin, Summary: "an identity provider said who somebody is; their groups are as it says"},
 		{Action: SessionStarted, Summary: "both sides of a session have been there"},
 		{Action: SessionJoined, Summary: "the owner of a detached session is back"},
 		{Action: SessionDetached, Summary: "the owner of a session went away; it runs on"},

@@ -16,7 +16,7 @@ func fixed(who sess.Principal, act Action, on Resource) Decision {
 		return allow(agentMay(who, act, on), "agent")
 	case sess.CredentialSystem:
 		switch act {
-		case OrgCreate, InviteCreate:
+		case OrgCreate, InviteCreate, IDPLogin:
 			return allow(true, "system")
 		default:
 			return Decision{}

@@ -183,6 +183,8 @@ func typeFor(a policy.Action) policy.Type {
 		return policy.TypeSession
 	case policy.RecordingShow, policy.RecordingReplay:
 		return policy.TypeRecording
+	case policy.IDPShow, policy.IDPChange, policy.IDPRemove, policy.IDPTest:
+		return policy.TypeIDP
 	}
 	return policy.TypeOrg
 }
@@ -197,7 +199,7 @@ func TestAgainstOracle(t *testing.T) {
 	acts = append(acts, policy.Enrol, policy.InstanceConnect, policy.InviteCreate, policy.SessionStarted, "made:up", "")
 	types := []policy.Type{
 		policy.TypeOrg, policy.TypeProject, policy.TypeInstance, policy.TypeSession, policy.TypeRecording,
-		policy.TypeKey, policy.TypeToken, policy.TypeLogin, policy.TypeUser, policy.TypeGroup, policy.TypeGrant, policy.TypeLog, "",
+		policy.TypeKey, policy.TypeToken, policy.TypeLogin, policy.TypeUser, policy.TypeGroup, policy.TypeGrant, policy.TypeLog, policy.TypeIDP, "",
 	}
 	projects := []sess.ProjectID{"", "prj_1", "prj_2"}
 	prop := func(t *rapid.T) {
@@ -262,6 +264,10 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 		return false
 	}
 	switch act {
+	case policy.IDPCreate, policy.IDPList:
+		return isOrg && here[sess.RoleAdmin]
+	case policy.IDPShow, policy.IDPChange, policy.IDPRemove, policy.IDPTest:
+		return on.Type == policy.TypeIDP && here[sess.RoleAdmin]
 	case policy.Login, policy.Accept, policy.Logout, policy.PasswordChange, policy.PasswordReset:
 		return on.Type == policy.TypeLogin && own
 	case policy.Whoami:

@@ -37,6 +37,8 @@ func entityType(t Type) types.EntityType {
 		return "Team"
 	case TypeGrant:
 		return "Grant"
+	case TypeIDP:
+		return "Provider"
 	}
 	return ""
 }
@@ -124,14 +126,14 @@ func attributes(on Resource) types.Record {
 		m["role"] = types.String(on.Role)
 	case TypeKey:
 		m["machine"] = types.Boolean(on.Machine)
-	case TypeOrg, TypeProject, TypeToken, TypeLogin, TypeUser, TypeLog:
+	case TypeOrg, TypeProject, TypeToken, TypeLogin, TypeUser, TypeLog, TypeIDP:
 	}
 	switch on.Type {
 	case TypeSession, TypeRecording, TypeKey, TypeLogin, TypeUser:
 		if on.Owner != "" {
 			m["owner"] = userUID(on.Owner)
 		}
-	case TypeOrg, TypeProject, TypeInstance, TypeToken, TypeGroup, TypeGrant, TypeLog:
+	case TypeOrg, TypeProject, TypeInstance, TypeToken, TypeGroup, TypeGrant, TypeLog, TypeIDP:
 	}
 	return types.NewRecord(m)
 }

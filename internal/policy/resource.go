@@ -18,6 +18,7 @@ const (
 	TypeUser      Type = "user"
 	TypeGroup     Type = "group"
 	TypeGrant     Type = "grant"
+	TypeIDP       Type = "idp"
 	TypeLog       Type = "log" // the audit log of an organisation
 )
 

@@ -61,8 +61,11 @@ func (s *Server) operation(id, method, path, summary string, public bool) huma.O
 		MaxBodyBytes: maxSmallBody, BodyReadTimeout: bodyTimeout,
 		Responses: map[string]*huma.Response{"default": s.problemResponse()},
 	}
-	if id == api.StartSession.ID {
+	switch id {
+	case api.StartSession.ID:
 		h.MaxBodyBytes = api.MaxBody
+	case api.CreateIDP.ID, api.PatchIDP.ID:
+		h.MaxBodyBytes = api.MaxIDPBody
 	}
 	if public {
 		limit := s.publicRate

@@ -143,6 +143,7 @@ func serveCommand(p Process) *cobra.Command {
 	f.StringVar(&cfg.AgentBinaries, "agent-binaries", "", "directory of sess-agent-OS-ARCH files and their SHA256SUMS, for the install line")
 	f.StringVar(&cfg.Database, "database", "", "postgres://… (default: SQLite in the data directory); set it by variable or file when it holds a password")
 	f.StringSliceVar(&proxies, "trusted-proxy", nil, "address or network of a proxy whose X-Forwarded-For is believed; repeatable")
+	f.BoolVar(&cfg.IDPAllowPrivate, "idp-allow-private", false, "let identity providers be on this machine or a private network, and speak http: whoever may set one up can then reach what this machine can")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd

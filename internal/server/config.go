@@ -39,9 +39,11 @@ type Config struct {
 	Database      string // postgres://…; empty: SQLite in DataDir
 	// TrustedProxies may say on whose behalf they call, in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
-	Version        string
-	Log            *slog.Logger // required
-	Notices        io.Writer    // messages for the person who starts the server; nil: none
+	// IDPAllowPrivate lets identity providers be on this machine and on private networks, and speak http.
+	IDPAllowPrivate bool
+	Version         string
+	Log             *slog.Logger // required
+	Notices         io.Writer    // messages for the person who starts the server; nil: none
 }
 
 // publicURL works out the URL agents and clients use, from the configuration and the address really listened on.

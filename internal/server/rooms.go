@@ -99,6 +99,8 @@ func (s *Server) openIdentity(key ed25519.PrivateKey) error {
 		Gate: s.gate, DB: s.store, Log: s.log, PublicURL: s.public, Pin: s.pin, Server: s.info, SealKey: seal,
 		BrokerKeys: func() []ed25519.PublicKey { return []ed25519.PublicKey{public} },
 		HasAgents:  s.binaries.any,
+
+		IDPAllowPrivate: s.cfg.IDPAllowPrivate,
 		OnCredentialRevoked: func(ctx context.Context, org sess.OrgID, id string) {
 			s.ended("credential", id, s.broker.OnCredentialRevoked(ctx, org, id))
 		},

@@ -1,11 +1,9 @@
 package server
 
 import (
-	"context"
 	"net/http"
 
 	"github.com/sessctl/sess/internal/api"
-	"github.com/sessctl/sess/internal/sess"
 )
 
 // routes binds everything sess-server answers to.
@@ -13,12 +11,14 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	s.api = s.newAPI(mux)
 
-	bind(s, api.GetServer, func(context.Context, sess.Principal, api.None) (api.ServerInfo, error) { return s.info, nil })
+	bind(s, api.GetServer, s.serverInfo)
 
 	bind(s, api.Login, fromAddr(s.identity.Login))
 	bind(s, api.Accept, fromAddr(s.identity.Accept))
 	bind(s, api.Logout, noIn(noOut(s.identity.Logout)))
 	bind(s, api.Whoami, noIn(s.identity.Whoami))
+
+	s.routesIDP()
 
 	bind(s, api.CreateToken, s.identity.CreateToken)
 	bind(s, api.ListTokens, s.identity.ListTokens)

@@ -1,0 +1,13 @@
+package api
+
+import "net/http"
+
+// Identity providers.
+var (
+	CreateIDP = Op[IDPIn, IDP]{ID: "idp-create", Method: http.MethodPost, Path: "/v1/idps", Summary: "Set up an identity provider"}
+	ListIDPs  = Op[None, IDPList]{ID: "idp-list", Method: http.MethodGet, Path: "/v1/idps", Summary: "List identity providers"}
+	GetIDP    = Op[IDPRef, IDP]{ID: "idp-show", Method: http.MethodGet, Path: "/v1/idps/{idp}", Summary: "Show an identity provider and what to register there"}
+	PatchIDP  = Op[IDPPatchIn, IDP]{ID: "idp-change", Method: http.MethodPatch, Path: "/v1/idps/{idp}", Summary: "Change an identity provider"}
+	RemoveIDP = Op[IDPRef, None]{ID: "idp-remove", Method: http.MethodDelete, Path: "/v1/idps/{idp}", Summary: "Remove an identity provider; whom it sent is deactivated"}
+	TestIDP   = Op[IDPRef, IDPTestOut]{ID: "idp-test", Method: http.MethodPost, Path: "/v1/idps/{idp}/test", Summary: "Try an identity provider, as far as that goes without a person"}
+)

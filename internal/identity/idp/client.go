@@ -1,0 +1,126 @@
+package idp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"syscall"
+	"time"
+)
+
+// Limits on requests to providers.
+const (
+	requestTimeout = 10 * time.Second // the whole of one
+	dialTimeout    = 5 * time.Second
+	maxAnswer      = 1 << 20 // bytes of an answer
+	maxHeader      = 64 << 10
+	maxRedirects   = 3
+)
+
+var (
+	errPrivate = errors.New("its address is of this machine or a private network, which only the server's owner can allow (--idp-allow-private)")
+	errAnswer  = errors.New("its answer is over a megabyte")
+)
+
+// NewClient makes the HTTP client for providers: bounded in time and size, and, unless allowPrivate, without a way to this
+// machine, its network's or the cloud's own addresses. The address is looked at when it is connected to, so no name and no
+// redirect leads there either. It uses no proxy, which would take that decision away.
+func NewClient(allowPrivate bool) *http.Client {
+	d := &net.Dialer{Timeout: dialTimeout}
+	if !allowPrivate {
+		d.Control = func(_, address string, _ syscall.RawConn) error { return public(address) }
+	}
+	t := &http.Transport{
+		DialContext: d.DialContext, TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: requestTimeout,
+		MaxResponseHeaderBytes: maxHeader, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, MaxIdleConns: 16,
+	}
+	return &http.Client{Transport: bounded{t}, Timeout: requestTimeout, CheckRedirect: follow}
+}
+
+// follow lets a GET be sent on a few times, never from https to http, and nothing else: a POST holds secrets.
+func follow(req *http.Request, via []*http.Request) error {
+	switch last := via[len(via)-1]; {
+	case len(via) > maxRedirects:
+		return errors.New("it redirects too often")
+	case last.Method != http.MethodGet || req.Method != http.MethodGet:
+		return errors.New("it redirects a request that holds secrets")
+	case last.URL.Scheme == "https" && req.URL.Scheme != "https":
+		return errors.New("it redirects from https to http")
+	}
+	return nil
+}
+
+// bounded ends answers that are too large with an error: half a document must not pass for a whole one.
+type bounded struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &boundedBody{resp.Body, maxAnswer}
+	return resp, nil
+}
+
+type boundedBody struct {
+	io.ReadCloser
+	left int
+}
+
+// Read implements io.Reader.
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errAnswer
+	}
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// special are networks that are nobody's on the internet, beside those that netip knows.
+var special = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2001::/32"), // carry IPv4 addresses
+	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("fec0::/10"),
+}
+
+// public refuses an address that is not on the internet.
+func public(address string) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("read address: %w", err)
+	}
+	a := ap.Addr().Unmap().WithZone("")
+	if !a.IsGlobalUnicast() || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() {
+		return errPrivate
+	}
+	for _, p := range special {
+		if p.Contains(a) {
+			return errPrivate
+		}
+	}
+	return nil
+}
+
+func asURLError(err error) (*url.Error, bool) { return errors.AsType[*url.Error](err) }
+
+// get fetches a document.
+func get(ctx context.Context, client *http.Client, raw, accept, bearer string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, raw, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", accept)
+	req.Header.Set("User-Agent", "sess-server")
+	if bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	return client.Do(req)
+}
