@@ -133,6 +133,14 @@ func (tx *Tx) denied(ctx context.Context, on policy.Resource, d policy.Decision)
 		return sess.New(sess.CodeDenied, "you may not "+what+" before you have changed your temporary password", "sessctl login asks for a new one")
 	}
 	hint := "nobody may do this"
+	switch {
+	case d.Limit != "":
+		return sess.New(sess.CodeDenied, "you may not "+what+": "+d.Limit, "ask for what the role allows")
+	case len(d.Failed) > 0:
+		hint = "a rule of the organisation could not be evaluated; an admin sees which: sessctl policy explain " + string(tx.id)
+	case len(d.Rules) > 0:
+		hint = "a rule forbids it; an admin of the organisation sees which, and can change it: sessctl policy explain " + string(tx.id)
+	}
 	if d.Missing != "" {
 		missing := d.Missing
 		if on.Project != "" {

@@ -38,6 +38,7 @@ type Gate struct {
 	log      *slog.Logger
 	recorded func()
 	refusals refusals
+	rules    rules
 }
 
 // New makes a Gate. Close it to write the refusals that it still holds.

@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -21,14 +20,19 @@ type Tx struct {
 	who     sess.Principal
 	write   bool
 	grants  []sess.Grant
+	groups  []string
+	rules   *policy.OrgRules
 	entry   Entry
 	id      sess.EventID
 	refusal error
+
+	things     func(sess.OrgID, sess.InstanceID) (thing, error) // loads what rules may ask of a session's instance, once each
+	incomplete error                                            // that went wrong
 }
 
-func (g *Gate) newTx(_ context.Context, st *store.Tx, who sess.Principal, act policy.Action) *Tx {
+func (g *Gate) newTx(ctx context.Context, st *store.Tx, who sess.Principal, act policy.Action) *Tx {
 	return &Tx{
-		Tx: st, gate: g, who: who, id: sess.NewEventID(),
+		Tx: st, gate: g, who: who, id: sess.NewEventID(), things: loadThings(ctx, st),
 		entry: Entry{Who: who, Action: act, On: policy.Resource{Org: who.Org}, Outcome: audit.Allowed, Time: g.now()},
 	}
 }
@@ -62,16 +66,12 @@ func (tx *Tx) Session(id sess.SessionID) { tx.entry.Session = id }
 // Allowed decides a further question for the same principal: about the rows of a list, or a detail of what is asked for.
 // It is not recorded by itself.
 func (tx *Tx) Allowed(act policy.Action, on policy.Resource) bool {
-	return tx.gate.policy.Allows(tx.who, tx.grants, act, on, tx.context())
+	return tx.gate.policy.Allows(tx.who, tx.grants, act, tx.complete(on), tx.context())
 }
 
 // Scope says on which things of type t the principal may do act, for use in a query; check the rows with Allowed too.
 func (tx *Tx) Scope(act policy.Action, t policy.Type) policy.Scope {
 	return tx.gate.policy.Scope(tx.who, tx.grants, act, t, tx.context())
-}
-
-func (tx *Tx) context() policy.Context {
-	return policy.Context{Now: store.Micros(tx.entry.Time)}
 }
 
 // decide loads what the decision needs and makes it. A refusal is both returned and kept in tx.refusal.
@@ -89,7 +89,12 @@ func (tx *Tx) decide(ctx context.Context, find finder) error {
 	if err != nil {
 		return err
 	}
+	on = tx.complete(on)
+	if tx.incomplete != nil {
+		return tx.incomplete
+	}
 	d := tx.gate.policy.Decide(tx.who, tx.grants, tx.entry.Action, on, tx.context())
+	tx.explain(on, d)
 	if len(d.Failed) > 0 {
 		tx.gate.log.ErrorContext(ctx, "policy rules failed", "rules", d.Failed, "action", string(tx.entry.Action))
 	}
@@ -129,42 +134,6 @@ func (tx *Tx) WantsFactor(act policy.Action, on policy.Resource) *sess.Error {
 	}
 	return sess.New(sess.CodeMFA, "a second factor, shown a moment ago, is needed to "+policy.Describe(act),
 		`"sessctl mfa verify" asks for your code; who has none yet runs "sessctl mfa enrol"`)
-}
-
-// load finds out whether the principal is an active member of its org, and the roles it holds.
-func (tx *Tx) load(ctx context.Context) error {
-	if !policy.NeedsMember(tx.who) {
-		return nil
-	}
-	if tx.write {
-		// Whoever takes something away from a member holds this lock alone: what they hold was decided before, and is seen by
-		// them, or is decided after.
-		if err := tx.LockShared(ctx, MemberLock(tx.who.Org, tx.who.User)); err != nil {
-			return err
-		}
-		if err := tx.revoked(ctx); err != nil {
-			return err
-		}
-	}
-	m, err := tx.GetMember(ctx, tx.who.Org, tx.who.User)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return tx.refuse(errNoMember())
-	case err != nil:
-		return fmt.Errorf("load member: %w", err)
-	case m.DeletedAt != nil, m.Pending == 1 && tx.entry.Action != policy.Accept:
-		return tx.refuse(errNoMember())
-	case m.Active == 0:
-		return tx.refuse(sess.New(sess.CodeDenied, "your account in this organisation is not active", "ask an admin of the organisation to activate it"))
-	}
-	rows, err := tx.ListGrantsOfUser(ctx, tx.who.Org, tx.who.User)
-	if err != nil {
-		return fmt.Errorf("load grants: %w", err)
-	}
-	for _, r := range rows {
-		tx.grants = append(tx.grants, sess.Grant{ID: r.ID, Role: r.Role, Project: r.Project, Team: r.Team})
-	}
-	return nil
 }
 
 func errNoMember() *sess.Error {

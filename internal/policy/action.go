@@ -85,6 +85,20 @@ const (
 	AuditList   Action = "audit:list"
 	AuditVerify Action = "audit:verify"
 	AuditExport Action = "audit:export"
+
+	RoleList   Action = "role:list"
+	RoleShow   Action = "role:show"
+	RoleCreate Action = "role:create"
+	RoleSet    Action = "role:set"
+	RoleDelete Action = "role:delete"
+
+	PolicyList       Action = "policy:list"
+	PolicyShow       Action = "policy:show"
+	PolicyPut        Action = "policy:put"
+	PolicyDelete     Action = "policy:delete"
+	PolicyTest       Action = "policy:test"
+	PolicyExplain    Action = "policy:explain"
+	PolicyExplainOwn Action = "policy:explain-own"
 )
 
 // What the server does by itself, and what the box's owner does at the machine.
@@ -152,11 +166,11 @@ func Actions() []Info {
 		{InstanceRemove, "remove an instance", manage, false},
 		{SessionStart, "start a session on an instance", operate, false},
 		{SessionList, "list sessions", look, false},
-		{SessionShow, "see a session", look, true},
-		{SessionRedeem, "join a session with its ticket", operate, true},
-		{SessionResume, "get a fresh ticket for a session of one's own", operate, true},
-		{SessionAttach, "take over a running session of one's own", operate, true},
-		{SessionEnd, "end a session", operate, true},
+		{SessionShow, "see a session", append(look[:len(look):len(look)], Everyone), true},
+		{SessionRedeem, "join a session with its ticket", everyone, true},
+		{SessionResume, "get a fresh ticket for a session of one's own", everyone, true},
+		{SessionAttach, "take over a running session of one's own", everyone, true},
+		{SessionEnd, "end a session", append(manage[:len(manage):len(manage)], Everyone), true},
 		{KeyCreate, "make an API key of one's own", everyone, true},
 		{KeyCreateMachine, "make an API key of a machine user", admin, false},
 		{KeyRotate, "replace an API key of one's own or of a machine user", everyone, true},
@@ -199,6 +213,18 @@ func Actions() []Info {
 		{AuditList, "list audit events", evidence, false},
 		{AuditVerify, "have the server check its audit log", evidence, false},
 		{AuditExport, "export the audit log", evidence, false},
+		{RoleList, "list roles", oversee, false},
+		{RoleShow, "see what a role holds", oversee, false},
+		{RoleCreate, "make a role of the organisation's own", admin, false},
+		{RoleSet, "change a role of the organisation's own", admin, false},
+		{RoleDelete, "delete a role of the organisation's own", admin, false},
+		{PolicyList, "list policies", overseers, false},
+		{PolicyShow, "see a policy", overseers, false},
+		{PolicyPut, "write a policy", admin, false},
+		{PolicyDelete, "delete a policy", admin, false},
+		{PolicyTest, "test policies against a table of expectations", evidence, false},
+		{PolicyExplain, "have a decision about anybody explained", evidence, false},
+		{PolicyExplainOwn, "have a decision about oneself explained, as far as it is one's own", everyone, false},
 	}
 }
 

@@ -2,19 +2,22 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/cedar-policy/cedar-go"
-	"github.com/cedar-policy/cedar-go/types"
 
 	"github.com/sessctl/sess/internal/sess"
 )
 
 // Engine decides. It holds the compiled rules and nothing else; its methods may be called from any goroutine.
 type Engine struct {
-	words *words
-	rules map[Action]ruleList
+	words   *words
+	rules   map[Action]ruleList
+	files   []string             // that the rules stand in, without their ending: names that nobody else gets
+	texts   map[string]string    // what stands in them
+	shipped map[string]Statement // the rules, by id
 }
 
 // New makes the Engine of the built-in roles. It fails when a rule does not fit the schema.
@@ -31,7 +34,58 @@ func New() (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{words: w, rules: index(rules, w)}, nil
+	e := &Engine{words: w, rules: index(rules, w), texts: map[string]string{}, shipped: map[string]Statement{}}
+	return e, e.keepTexts(rules)
+}
+
+// keepTexts remembers what the rules look like, for people.
+func (e *Engine) keepTexts(rules []rule) error {
+	for i, r := range rules {
+		file, _, _ := strings.Cut(string(r.id), "/")
+		if !slices.Contains(e.files, file) {
+			text, err := files.ReadFile("roles/" + file + ".cedar")
+			if err != nil {
+				return fmt.Errorf("read policies: %w", err)
+			}
+			e.files, e.texts[file] = append(e.files, file), string(text)
+		}
+		text := e.texts[file]
+		from, to := r.policy.Position().Offset, len(text)
+		if i+1 < len(rules) && strings.HasPrefix(string(rules[i+1].id), file+"/") {
+			to = rules[i+1].policy.Position().Offset
+		}
+		s := Statement{Rule: string(r.id), Line: r.policy.Position().Line, Text: strings.TrimSpace(text[from:to]), Forbid: r.policy.Effect() == cedar.Forbid}
+		if BuiltIn(sess.Role(file)) {
+			s.Role = sess.Role(file)
+		}
+		e.shipped[s.Rule] = s
+	}
+	return nil
+}
+
+// RoleText gives the Cedar of a role that we ship; empty: there is none of this name.
+func (e *Engine) RoleText(r sess.Role) string {
+	if !BuiltIn(r) {
+		return ""
+	}
+	return e.texts[string(r)]
+}
+
+// Statement gives the rule that has an id in a Decision, one we ship or one of r's; false: there is none (any more).
+func (e *Engine) Statement(r *OrgRules, id string) (Statement, bool) {
+	if s, ok := e.shipped[id]; ok {
+		return s, true
+	}
+	if r == nil {
+		return Statement{}, false
+	}
+	s, ok := r.sources[id]
+	return s, ok
+}
+
+// BuiltInRoles lists the roles that we ship, the narrow ones first.
+func BuiltInRoles() []sess.Role {
+	return []sess.Role{sess.RoleReadOnly, sess.RoleSupport, sess.RoleAuditor, sess.RoleOperator, sess.RoleProjectAdmin, sess.RoleAdmin}
 }
 
 // NeedsMember reports whether who is judged by the roles of a member, whose state and grants Decide needs; agents, the
@@ -58,9 +112,14 @@ func (e *Engine) Decide(who sess.Principal, grants []sess.Grant, act Action, on 
 	if !ok {
 		return Decision{}
 	}
-	d := e.judge(q, act)
+	d := e.judge(q, act, cx)
+	if d.Allowed {
+		if role, why := cx.Rules.limits(grants, act, on); why != "" {
+			return Decision{Rules: []string{role + "/controls"}, Limit: why}
+		}
+	}
 	if !d.Allowed && len(d.Failed) == 0 {
-		d.Missing = e.missing(q, who, grants, act, on)
+		d.Missing = e.missing(q, who, grants, act, on, cx)
 	}
 	return d
 }
@@ -74,11 +133,20 @@ func (e *Engine) Allows(who sess.Principal, grants []sess.Grant, act Action, on 
 		return fixed(who, act, on).Allowed
 	}
 	q, ok := e.request(who, grants, act, on, cx)
-	return ok && e.judge(q, act).Allowed
+	if !ok || !e.judge(q, act, cx).Allowed {
+		return false
+	}
+	_, why := cx.Rules.limits(grants, act, on)
+	return why == ""
 }
 
 // Scope says on which things of type t who may do act.
 func (e *Engine) Scope(who sess.Principal, grants []sess.Grant, act Action, t Type, cx Context) Scope {
+	any := Resource{Org: who.Org, Type: t}
+	if q, ok := e.request(who, grants, act, any, cx); ok && cx.Rules.permitsBeyondRoles(q, act) {
+		return Scope{Org: true} // by labels, say
+	}
+	cx.Rules = cx.Rules.rolesOnly()
 	may := func(on Resource) bool {
 		on.Org, on.Type = who.Org, t
 		return e.Allows(who, grants, act, on, cx)
@@ -101,31 +169,34 @@ func (e *Engine) Scope(who sess.Principal, grants []sess.Grant, act Action, t Ty
 }
 
 // judge evaluates the rules that speak of act.
-func (e *Engine) judge(q question, act Action) Decision {
-	verdict, diag := cedar.Authorize(e.rules[act], q.entities, q.Request)
-	var d Decision
-	for _, x := range diag.Errors {
-		d.Failed = append(d.Failed, string(x.PolicyID))
-	}
-	for _, x := range diag.Reasons {
-		d.Rules = append(d.Rules, string(x.PolicyID))
-	}
+func (e *Engine) judge(q question, act Action, cx Context) Decision {
+	d := merge(authorize(e.rules[act], q.entities, q.Request), cx.Rules.judge(q, act, cx.Now))
 	slices.Sort(d.Failed)
 	slices.Sort(d.Rules)
 	// Cedar skips a rule that fails; were it a forbid, that would let something through.
-	d.Allowed = verdict == types.Allow && len(d.Failed) == 0
+	d.Allowed = d.Allowed && len(d.Failed) == 0
 	return d
 }
 
 // missing says which role would have allowed it, by asking again with each.
-func (e *Engine) missing(q question, who sess.Principal, grants []sess.Grant, act Action, on Resource) string {
+func (e *Engine) missing(q question, who sess.Principal, grants []sess.Grant, act Action, on Resource, cx Context) string {
 	for _, project := range slices.Compact([]sess.ProjectID{on.Project, ""}) {
 		var roles []string
-		for _, r := range []sess.Role{sess.RoleReadOnly, sess.RoleSupport, sess.RoleOperator, sess.RoleAuditor, sess.RoleProjectAdmin, sess.RoleAdmin} {
+		try := func(r sess.Role) {
 			with := append(slices.Clone(grants), sess.Grant{Role: r, Project: project})
-			q.entities[q.Principal] = userEntity(who, with, scope(string(on.Org)))
-			if e.judge(q, act).Allowed {
+			q.entities[q.Principal] = userEntity(who, with, scope(string(on.Org)), cx.Groups)
+			if e.judge(q, act, cx).Allowed {
 				roles = append(roles, string(r))
+			}
+		}
+		for _, r := range BuiltInRoles() {
+			try(r)
+		}
+		if Grantable(act) && cx.Rules != nil {
+			for _, r := range slices.Sorted(maps.Keys(cx.Rules.roles)) {
+				if len(roles) < maxMissing {
+					try(r)
+				}
 			}
 		}
 		if len(roles) > 0 {
@@ -138,6 +209,9 @@ func (e *Engine) missing(q question, who sess.Principal, grants []sess.Grant, ac
 	}
 	return ""
 }
+
+// maxMissing bounds the roles that a refusal names.
+const maxMissing = 8
 
 // Describe gives what an action is in words, for "you may not …"; an unknown one is its own name.
 func Describe(act Action) string {

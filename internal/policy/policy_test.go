@@ -100,7 +100,8 @@ func TestScope(t *testing.T) {
 			policy.GrantShow, policy.TypeGrant,
 			policy.Scope{Projects: []sess.ProjectID{"prj_1"}},
 		},
-		{"nothing", nil, policy.SessionShow, policy.TypeSession, policy.Scope{}},
+		{"nothing but one's own", nil, policy.SessionShow, policy.TypeSession, policy.Scope{Own: true}},
+		{"nothing", nil, policy.InstanceShow, policy.TypeInstance, policy.Scope{}},
 		{"own keys without a role", nil, policy.KeyList, policy.TypeKey, policy.Scope{Own: true}},
 	} {
 		got := e.Scope(person(alice), c.grants, c.act, c.on, policy.Context{})
@@ -283,11 +284,11 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 	case policy.InstanceChange, policy.InstanceMove, policy.InstanceRemove:
 		return on.Type == policy.TypeInstance && manages
 	case policy.SessionShow:
-		return on.Type == policy.TypeSession && (oversees || here[sess.RoleSupport] || (own && here[sess.RoleOperator]))
+		return on.Type == policy.TypeSession && (oversees || here[sess.RoleSupport] || own)
 	case policy.SessionEnd:
-		return on.Type == policy.TypeSession && (manages || (own && here[sess.RoleOperator]))
+		return on.Type == policy.TypeSession && (manages || own)
 	case policy.SessionRedeem, policy.SessionResume, policy.SessionAttach:
-		return on.Type == policy.TypeSession && own && works
+		return on.Type == policy.TypeSession && own
 	case policy.RecordingShow:
 		return on.Type == policy.TypeRecording && (oversees || (own && here[sess.RoleOperator]))
 	case policy.RecordingReplay:
@@ -330,6 +331,16 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 		return on.Type == policy.TypeGrant && oversees
 	case policy.AuditList, policy.AuditVerify, policy.AuditExport:
 		return (isOrg || on.Type == policy.TypeLog) && (here[sess.RoleAdmin] || here[sess.RoleAuditor])
+	case policy.RoleList, policy.RoleShow:
+		return isOrg && (orgWide || anyProject)
+	case policy.PolicyList, policy.PolicyShow:
+		return isOrg && orgWide
+	case policy.RoleCreate, policy.RoleSet, policy.RoleDelete, policy.PolicyPut, policy.PolicyDelete:
+		return isOrg && here[sess.RoleAdmin]
+	case policy.PolicyTest, policy.PolicyExplain:
+		return isOrg && (here[sess.RoleAdmin] || here[sess.RoleAuditor])
+	case policy.PolicyExplainOwn:
+		return isOrg
 	}
 	return false
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/cedar-policy/cedar-go"
@@ -58,17 +59,17 @@ func (e *Engine) request(who sess.Principal, grants []sess.Grant, act Action, on
 	}
 	org := scope(string(on.Org))
 	parent := org
-	entities := make(types.EntityMap, 5)
+	entities := make(types.EntityMap, 5+len(cx.Groups))
 	entities[org] = types.Entity{UID: org}
 	if on.Project != "" {
 		parent = scope(string(on.Project))
 		entities[parent] = types.Entity{UID: parent, Parents: types.NewEntityUIDSet(org)}
 	}
-	user := userEntity(who, grants, org)
+	user := userEntity(who, grants, org, cx.Groups)
 	entities[user.UID] = user
 	// The id of a thing that does not exist yet is empty; no rule looks at it.
 	thing := types.NewEntityUID(typ, types.String(on.ID))
-	entities[thing] = types.Entity{UID: thing, Parents: types.NewEntityUIDSet(parent), Attributes: attributes(on), Tags: labels(on.Labels)}
+	entities[thing] = types.Entity{UID: thing, Parents: types.NewEntityUIDSet(parent), Attributes: attributes(on, cx), Tags: labels(on.Labels)}
 	return question{
 		Request: cedar.Request{
 			Principal: user.UID, Action: types.NewEntityUID(actionType, types.String(act)), Resource: thing, Context: context(who, on, cx),
@@ -79,9 +80,12 @@ func (e *Engine) request(who sess.Principal, grants []sess.Grant, act Action, on
 
 func scope(id string) types.EntityUID { return types.NewEntityUID("Scope", types.String(id)) }
 
+func groupUID(name string) types.EntityUID { return types.NewEntityUID("Group", types.String(name)) }
+
 func userUID(id sess.UserID) types.EntityUID { return types.NewEntityUID("User", types.String(id)) }
 
-func userEntity(who sess.Principal, grants []sess.Grant, org types.EntityUID) types.Entity {
+func userEntity(who sess.Principal, grants []sess.Grant, org types.EntityUID, groups []string) types.Entity {
+	var own map[sess.Role][]types.Value // an organisation's own roles
 	var admin, projectAdmin, operator, support, reader, auditor []types.Value
 	for _, g := range grants {
 		at := org
@@ -101,25 +105,40 @@ func userEntity(who sess.Principal, grants []sess.Grant, org types.EntityUID) ty
 			reader = append(reader, at)
 		case sess.RoleAuditor:
 			auditor = append(auditor, at)
-		} // a role that this version does not know gives nothing
+		default: // one that there is no rule of gives nothing
+			if own == nil {
+				own = map[sess.Role][]types.Value{}
+			}
+			own[g.Role] = append(own[g.Role], at)
+		}
 	}
-	return types.Entity{UID: userUID(who.User), Attributes: types.NewRecord(types.RecordMap{
-		"org": org, "name": types.String(who.Name), "kind": types.String(who.UserKind), "credential": types.String(who.Credential),
+	tags := types.RecordMap{}
+	for r, at := range own {
+		tags[types.String(r)] = types.NewSet(at...)
+	}
+	parents := make([]types.EntityUID, len(groups))
+	for i, g := range groups {
+		parents[i] = groupUID(g)
+	}
+	return types.Entity{UID: userUID(who.User), Parents: types.NewEntityUIDSet(parents...), Tags: types.NewRecord(tags), Attributes: types.NewRecord(types.RecordMap{
+		"org": org, "name": types.String(who.Name), "kind": types.String(who.UserKind), "credential": types.String(who.Credential), "idp": types.String(who.IDP),
 		"admin": types.NewSet(admin...), "projectAdmin": types.NewSet(projectAdmin...), "support": types.NewSet(support...),
 		"operator": types.NewSet(operator...), "reader": types.NewSet(reader...), "auditor": types.NewSet(auditor...),
 	})}
 }
 
 // attributes gives what the schema says a thing of this type has.
-func attributes(on Resource) types.Record {
+func attributes(on Resource, cx Context) types.Record {
 	m := types.RecordMap{}
 	switch on.Type {
 	case TypeInstance:
 		m["name"], m["region"] = types.String(on.Name), types.String(on.Region)
+		m["project"] = types.String(cx.Rules.projectName(on.Project))
 	case TypeSession, TypeRecording:
 		m["kind"], m["osUser"] = types.String(on.SessionKind), types.String(on.OSUser)
 		m["instance"] = types.NewEntityUID("Instance", types.String(on.Instance))
 		m["region"] = types.String(on.Region)
+		m["project"] = types.String(cx.Rules.projectName(on.Project))
 	case TypeGroup:
 		m["name"] = types.String(on.Name)
 	case TypeGrant:
@@ -152,7 +171,8 @@ func labels(l map[string]string) types.Record {
 func context(who sess.Principal, on Resource, cx Context) types.Record {
 	m := types.RecordMap{
 		"now": types.NewDatetime(time.UnixMicro(cx.Now)), "kind": types.String(on.SessionKind), "osUser": types.String(on.OSUser),
-		"stage": types.String(who.Stage),
+		"reason": types.String(on.Reason),
+		"stage":  types.String(who.Stage),
 	}
 	if !who.MFAAt.IsZero() {
 		until := cx.Now
@@ -164,5 +184,25 @@ func context(who sess.Principal, on Resource, cx Context) types.Record {
 	if a := who.Addr.Unmap().WithZone(""); a.IsValid() {
 		m["address"] = types.IPAddr(netip.PrefixFrom(a, a.BitLen()))
 	}
+	setClock(m, cx.Now, time.UTC)
 	return types.NewRecord(m)
+}
+
+// setClock sets what the clock and the calendar on the wall say at a time in a zone.
+func setClock(m types.RecordMap, now int64, zone *time.Location) {
+	t := time.UnixMicro(now).In(zone)
+	m["hour"], m["minute"] = types.Long(t.Hour()), types.Long(t.Minute())
+	m["weekday"] = types.String(strings.ToLower(t.Weekday().String()))
+}
+
+// at gives the question as it is in a time zone.
+func (q question) at(now int64, zone *time.Location) cedar.Request {
+	r := q.Request
+	m := make(types.RecordMap, r.Context.Len())
+	for k, v := range r.Context.All() {
+		m[k] = v
+	}
+	setClock(m, now, zone)
+	r.Context = types.NewRecord(m)
+	return r
 }

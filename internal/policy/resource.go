@@ -40,6 +40,7 @@ type Resource struct {
 	OSUser      string            // asked for; empty: the agent's default
 	Began       int64             // microseconds: when what is decided about once more began, up to which a factor's age counts; 0: now
 	Role        sess.Role         // of a grant: what is given
+	Reason      string            // given by the person
 }
 
 // Org gives the resource of the organisation as a whole.
@@ -49,6 +50,10 @@ func Org(org sess.OrgID) Resource { return Resource{Org: org, Type: TypeOrg, ID:
 type Context struct {
 	// Now is the time of the request in microseconds since 1970 (UTC).
 	Now int64
+	// Rules are what the organisation added to the rules we ship; nil: nothing.
+	Rules *OrgRules
+	// Groups are the names of those the principal is in. They are needed only where Rules.UsesGroups.
+	Groups []string
 }
 
 // Decision says whether something is allowed and why.
@@ -62,6 +67,8 @@ type Decision struct {
 	Missing string
 	// Failed are rules that could not be evaluated; the decision is a denial then, whatever other rules say.
 	Failed []string
+	// Limit says which control of a role stands against what the roles permit, for the person; the Rules are its role's.
+	Limit string
 }
 
 // Scope says which things of a type somebody may do an action to, in a form that a query can use. It is made from the

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"maps"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
@@ -27,12 +29,27 @@ const actionType = types.EntityType("Action")
 type rule struct {
 	id     cedar.PolicyID
 	policy *cedar.Policy
+	zone   *time.Location // of its clock; UTC where it does not look at one
 }
 
 // words is what the schema says: which actions there are, and to which types each applies.
 type words struct {
 	schema  *resolved.Schema
 	applies map[Action]map[types.EntityType]bool
+}
+
+// contextNames lists the attributes of the context.
+func (w *words) contextNames() []string {
+	seen := map[string]bool{}
+	for _, a := range w.schema.Actions {
+		if a.AppliesTo == nil {
+			continue
+		}
+		for name := range a.AppliesTo.Context {
+			seen[string(name)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
 }
 
 // ruleList is the rules that can speak about one action, in the form that cedar.Authorize takes.
@@ -116,7 +133,7 @@ func parseRules(file string, text []byte, w *words) ([]rule, error) {
 		if err := check.Policy(id, (*ast.Policy)(p.AST())); err != nil {
 			errs = append(errs, fmt.Errorf("%s:%d: %w", file, p.Position().Line, err))
 		}
-		rules = append(rules, rule{cedar.PolicyID(id), p})
+		rules = append(rules, rule{cedar.PolicyID(id), p, time.UTC})
 	}
 	return rules, errors.Join(errs...)
 }

@@ -105,7 +105,7 @@ var variants = map[string][]map[string]any{
 		{"id": "ses_detached", "state": "detached", "detached_at": timeCreated},
 		{"id": "ses_exited", "state": "ended", "end_reason": "exit", "ended_at": timeCreated + 1, "recording": "recording", "started_at": timeCreated},
 	},
-	"audit_event": {{"id": "evt_placed", "idx": 0}, {"id": "evt_placed1", "idx": 1}},
+	"audit_event": {{"id": "evt_placed", "idx": 0}, {"id": "evt_placed1", "idx": 1}, {"id": "evt_start", "action": "session:start", "outcome": "allowed"}},
 	// Of a session that ended: housekeeping takes them.
 	"session_params": {{"session": "ses_exited"}},
 	"resume_nonce":   {{"session": "ses_exited", "nonce": "other"}},
@@ -321,7 +321,7 @@ var freshColumns = map[string][]string{
 	"person": {"id", "email"}, "member": {"user_id", "name"}, "project": {"id", "name"}, "role_grant": {"id", "role"},
 	"invite": {"id", "hash"}, "reset_link": {"hash"}, "login": {"id", "hash"}, "api_key": {"id", "hash"}, "enrol_token": {"id", "hash"},
 	"instance": {"id", "name"}, "session": {"id"}, "ticket": {"hash"}, "resume_nonce": {"nonce"}, "audit_event": {"id"},
-	"login_failure": {"id"}, "idp": {"id", "name"}, "idp_account": {"subject"}, "login_flow": {"id", "token"},
+	"login_failure": {"id"}, "role": {"name"}, "idp": {"id", "name"}, "idp_account": {"subject"}, "login_flow": {"id", "token"},
 }
 
 // numberArg guesses a number from the parameter's name.

@@ -24,6 +24,71 @@ func (q *Queries) ChangeRules(ctx context.Context, org sess.OrgID) (int64, error
 	return result.RowsAffected()
 }
 
+const countGrantsOfRole = `-- name: CountGrantsOfRole :one
+SELECT count(*) FROM role_grant WHERE org = $1 AND role = $2
+`
+
+func (q *Queries) CountGrantsOfRole(ctx context.Context, org sess.OrgID, role sess.Role) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countGrantsOfRole, org, role)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const createRole = `-- name: CreateRole :execrows
+INSERT INTO role (org, name, summary, actions, controls, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $6)
+ON CONFLICT (org, name) DO NOTHING
+`
+
+type CreateRoleParams struct {
+	Org       sess.OrgID
+	Name      sess.Role
+	Summary   string
+	Actions   string
+	Controls  string
+	CreatedAt int64
+}
+
+func (q *Queries) CreateRole(ctx context.Context, arg CreateRoleParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, createRole,
+		arg.Org,
+		arg.Name,
+		arg.Summary,
+		arg.Actions,
+		arg.Controls,
+		arg.CreatedAt,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const deletePolicy = `-- name: DeletePolicy :execrows
+DELETE FROM policy WHERE org = $1 AND name = $2
+`
+
+func (q *Queries) DeletePolicy(ctx context.Context, org sess.OrgID, name string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deletePolicy, org, name)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const deleteRole = `-- name: DeleteRole :execrows
+DELETE FROM role WHERE org = $1 AND name = $2
+`
+
+func (q *Queries) DeleteRole(ctx context.Context, org sess.OrgID, name sess.Role) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteRole, org, name)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const getMember = `-- name: GetMember :one
 
 SELECT org, user_id, kind, name, active, created_at, idp, last_seen_at, valid_seconds, active_login, deleted_at, pending FROM member WHERE org = $1 AND user_id = $2
@@ -67,6 +132,24 @@ func (q *Queries) GetOrg(ctx context.Context, id sess.OrgID) (Org, error) {
 	return i, err
 }
 
+const getPolicy = `-- name: GetPolicy :one
+SELECT org, name, body, created_at, updated_at, updated_by FROM policy WHERE org = $1 AND name = $2
+`
+
+func (q *Queries) GetPolicy(ctx context.Context, org sess.OrgID, name string) (Policy, error) {
+	row := q.db.QueryRowContext(ctx, getPolicy, org, name)
+	var i Policy
+	err := row.Scan(
+		&i.Org,
+		&i.Name,
+		&i.Body,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.UpdatedBy,
+	)
+	return i, err
+}
+
 const getProject = `-- name: GetProject :one
 SELECT org, id, name, created_at FROM project WHERE org = $1 AND id = $2
 `
@@ -99,6 +182,90 @@ func (q *Queries) GetProjectByName(ctx context.Context, org sess.OrgID, name str
 	return i, err
 }
 
+const getRegion = `-- name: GetRegion :one
+SELECT region FROM instance WHERE org = $1 AND id = $2
+`
+
+// Of an instance, removed ones too.
+func (q *Queries) GetRegion(ctx context.Context, org sess.OrgID, iD sess.InstanceID) (string, error) {
+	row := q.db.QueryRowContext(ctx, getRegion, org, iD)
+	var region string
+	err := row.Scan(&region)
+	return region, err
+}
+
+const getRole = `-- name: GetRole :one
+SELECT org, name, summary, actions, controls, created_at, updated_at FROM role WHERE org = $1 AND name = $2
+`
+
+func (q *Queries) GetRole(ctx context.Context, org sess.OrgID, name sess.Role) (Role, error) {
+	row := q.db.QueryRowContext(ctx, getRole, org, name)
+	var i Role
+	err := row.Scan(
+		&i.Org,
+		&i.Name,
+		&i.Summary,
+		&i.Actions,
+		&i.Controls,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const getStanding = `-- name: GetStanding :one
+SELECT m.kind, m.name, m.active, m.pending, m.deleted_at, o.rules, o.settings FROM member m
+JOIN org o ON o.id = m.org WHERE m.org = $1 AND m.user_id = $2
+`
+
+type GetStandingRow struct {
+	Kind      sess.UserKind
+	Name      string
+	Active    int64
+	Pending   int64
+	DeletedAt *int64
+	Rules     int64
+	Settings  string
+}
+
+// The state of a member, and what decides in their org beside it: the version of its rules and its settings.
+func (q *Queries) GetStanding(ctx context.Context, org sess.OrgID, userID sess.UserID) (GetStandingRow, error) {
+	row := q.db.QueryRowContext(ctx, getStanding, org, userID)
+	var i GetStandingRow
+	err := row.Scan(
+		&i.Kind,
+		&i.Name,
+		&i.Active,
+		&i.Pending,
+		&i.DeletedAt,
+		&i.Rules,
+		&i.Settings,
+	)
+	return i, err
+}
+
+const getStartEvent = `-- name: GetStartEvent :one
+SELECT log, id, created_at, idx, action, outcome, who, session, body FROM audit_event WHERE log = $1 AND session = $2 AND action = 'session:start' AND outcome = 'allowed'
+`
+
+// The event of the start of a session that was allowed.
+func (q *Queries) GetStartEvent(ctx context.Context, log string, session sess.SessionID) (AuditEvent, error) {
+	row := q.db.QueryRowContext(ctx, getStartEvent, log, session)
+	var i AuditEvent
+	err := row.Scan(
+		&i.Log,
+		&i.ID,
+		&i.CreatedAt,
+		&i.Idx,
+		&i.Action,
+		&i.Outcome,
+		&i.Who,
+		&i.Session,
+		&i.Body,
+	)
+	return i, err
+}
+
 const listGrantsOfUser = `-- name: ListGrantsOfUser :many
 SELECT g.org, g.id, g.user_id, g.team, g.role, g.project, g.created_at FROM role_grant g
 WHERE g.org = $1 AND (g.user_id = $2
@@ -125,6 +292,216 @@ func (q *Queries) ListGrantsOfUser(ctx context.Context, org sess.OrgID, userID s
 			&i.Project,
 			&i.CreatedAt,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listLiveSessionsOfOrg = `-- name: ListLiveSessionsOfOrg :many
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE org = $1 AND node = $2 AND state <> 'ended' ORDER BY created_at, id
+`
+
+// What a node looks after of one org.
+func (q *Queries) ListLiveSessionsOfOrg(ctx context.Context, org sess.OrgID, node sess.NodeID) ([]Session, error) {
+	rows, err := q.db.QueryContext(ctx, listLiveSessionsOfOrg, org, node)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Session{}
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(
+			&i.Org,
+			&i.ID,
+			&i.Kind,
+			&i.State,
+			&i.Instance,
+			&i.InstanceName,
+			&i.Project,
+			&i.Hostname,
+			&i.InstanceAddr,
+			&i.UserID,
+			&i.UserName,
+			&i.Credential,
+			&i.CredentialID,
+			&i.ClientAddr,
+			&i.OSUser,
+			&i.Reason,
+			&i.Command,
+			&i.Tty,
+			&i.OwnerKey,
+			&i.FormerKeys,
+			&i.Node,
+			&i.Epoch,
+			&i.ClientMinted,
+			&i.ClientRedeemed,
+			&i.AgentMinted,
+			&i.AgentRedeemed,
+			&i.GraceMS,
+			&i.CreatedAt,
+			&i.StartedAt,
+			&i.OwnerAt,
+			&i.DetachedAt,
+			&i.EndedAt,
+			&i.EndReason,
+			&i.EndedBy,
+			&i.EndMessage,
+			&i.Exit,
+			&i.DeliveredAt,
+			&i.Recording,
+			&i.RecBytes,
+			&i.RecStored,
+			&i.RecDigest,
+			&i.RecProblem,
+			&i.MFAAt,
+			&i.IDP,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listPolicies = `-- name: ListPolicies :many
+SELECT org, name, body, created_at, updated_at, updated_by FROM policy WHERE org = $1 ORDER BY name
+`
+
+// An org's policies, by name.
+func (q *Queries) ListPolicies(ctx context.Context, org sess.OrgID) ([]Policy, error) {
+	rows, err := q.db.QueryContext(ctx, listPolicies, org)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Policy{}
+	for rows.Next() {
+		var i Policy
+		if err := rows.Scan(
+			&i.Org,
+			&i.Name,
+			&i.Body,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.UpdatedBy,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listProjectNames = `-- name: ListProjectNames :many
+SELECT id, name FROM project WHERE org = $1
+`
+
+type ListProjectNamesRow struct {
+	ID   sess.ProjectID
+	Name string
+}
+
+// What rules call the projects of an org.
+func (q *Queries) ListProjectNames(ctx context.Context, org sess.OrgID) ([]ListProjectNamesRow, error) {
+	rows, err := q.db.QueryContext(ctx, listProjectNames, org)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListProjectNamesRow{}
+	for rows.Next() {
+		var i ListProjectNamesRow
+		if err := rows.Scan(&i.ID, &i.Name); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listRoles = `-- name: ListRoles :many
+SELECT org, name, summary, actions, controls, created_at, updated_at FROM role WHERE org = $1 ORDER BY name
+`
+
+// An org's own roles, by name.
+func (q *Queries) ListRoles(ctx context.Context, org sess.OrgID) ([]Role, error) {
+	rows, err := q.db.QueryContext(ctx, listRoles, org)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Role{}
+	for rows.Next() {
+		var i Role
+		if err := rows.Scan(
+			&i.Org,
+			&i.Name,
+			&i.Summary,
+			&i.Actions,
+			&i.Controls,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listRulesOfNode = `-- name: ListRulesOfNode :many
+SELECT o.id, o.rules FROM org o WHERE o.id IN (SELECT s.org FROM session s WHERE s.node = $1 AND s.state <> 'ended')
+`
+
+type ListRulesOfNodeRow struct {
+	ID    sess.OrgID
+	Rules int64
+}
+
+// Of each org that has sessions on a node, the version of its rules.
+func (q *Queries) ListRulesOfNode(ctx context.Context, node sess.NodeID) ([]ListRulesOfNodeRow, error) {
+	rows, err := q.db.QueryContext(ctx, listRulesOfNode, node)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListRulesOfNodeRow{}
+	for rows.Next() {
+		var i ListRulesOfNodeRow
+		if err := rows.Scan(&i.ID, &i.Rules); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -173,12 +550,66 @@ func (q *Queries) ListTeamsOfUser(ctx context.Context, org sess.OrgID, userID se
 	return items, nil
 }
 
+const putPolicy = `-- name: PutPolicy :exec
+INSERT INTO policy (org, name, body, created_at, updated_at, updated_by)
+VALUES ($1, $2, $3, $4, $4, $5)
+ON CONFLICT (org, name) DO UPDATE SET body = excluded.body, updated_at = excluded.updated_at, updated_by = excluded.updated_by
+`
+
+type PutPolicyParams struct {
+	Org       sess.OrgID
+	Name      string
+	Body      string
+	UpdatedAt int64
+	UpdatedBy string
+}
+
+func (q *Queries) PutPolicy(ctx context.Context, arg PutPolicyParams) error {
+	_, err := q.db.ExecContext(ctx, putPolicy,
+		arg.Org,
+		arg.Name,
+		arg.Body,
+		arg.UpdatedAt,
+		arg.UpdatedBy,
+	)
+	return err
+}
+
 const setOrgSettings = `-- name: SetOrgSettings :execrows
 UPDATE org SET settings = $1, rules = rules + 1 WHERE id = $2
 `
 
 func (q *Queries) SetOrgSettings(ctx context.Context, settings string, org sess.OrgID) (int64, error) {
 	result, err := q.db.ExecContext(ctx, setOrgSettings, settings, org)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setRole = `-- name: SetRole :execrows
+UPDATE role SET summary = $1, actions = $2, controls = $3, updated_at = $4
+WHERE org = $5 AND name = $6
+`
+
+type SetRoleParams struct {
+	Summary   string
+	Actions   string
+	Controls  string
+	UpdatedAt int64
+	Org       sess.OrgID
+	Name      sess.Role
+}
+
+func (q *Queries) SetRole(ctx context.Context, arg SetRoleParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setRole,
+		arg.Summary,
+		arg.Actions,
+		arg.Controls,
+		arg.UpdatedAt,
+		arg.Org,
+		arg.Name,
+	)
 	if err != nil {
 		return 0, err
 	}

@@ -28,6 +28,7 @@ var everyOrg = map[string]string{
 	"ListLiveSessionsOfNode":       "a node looks after the sessions it relays, of all orgs",
 	"ListLingeringSessionsOfNode":  "a node looks after the sessions it relays, of all orgs",
 	"ListUnclosedRecordingsOfNode": "a node looks after the sessions it relays, of all orgs",
+	"ListRulesOfNode":              "a node looks again at the sessions it relays, of all orgs, when what decides changed",
 	"ListExpiredSessionsOfNode":    "a node looks after the sessions it relays, of all orgs",
 	"ListSessionsOfDeadKeys":       "a node looks after the sessions it relays, of all orgs",
 	"ForgetLinksOfNode":            "a node that starts forgets the links it had, of all orgs",

@@ -31,3 +31,65 @@ SELECT * FROM project WHERE org = $1 AND id = $2;
 
 -- name: GetProjectByName :one
 SELECT * FROM project WHERE org = $1 AND name = $2;
+
+-- name: GetStanding :one
+-- The state of a member, and what decides in their org beside it: the version of its rules and its settings.
+SELECT m.kind, m.name, m.active, m.pending, m.deleted_at, o.rules, o.settings FROM member m
+JOIN org o ON o.id = m.org WHERE m.org = $1 AND m.user_id = $2;
+
+-- name: ListRoles :many
+-- An org's own roles, by name.
+SELECT * FROM role WHERE org = $1 ORDER BY name;
+
+-- name: GetRole :one
+SELECT * FROM role WHERE org = $1 AND name = $2;
+
+-- name: CreateRole :execrows
+INSERT INTO role (org, name, summary, actions, controls, created_at, updated_at)
+VALUES ($1, sqlc.arg(name), sqlc.arg(summary), sqlc.arg(actions), sqlc.arg(controls), sqlc.arg(created_at), sqlc.arg(created_at))
+ON CONFLICT (org, name) DO NOTHING;
+
+-- name: SetRole :execrows
+UPDATE role SET summary = sqlc.arg(summary), actions = sqlc.arg(actions), controls = sqlc.arg(controls), updated_at = sqlc.arg(updated_at)
+WHERE org = sqlc.arg(org) AND name = sqlc.arg(name);
+
+-- name: DeleteRole :execrows
+DELETE FROM role WHERE org = $1 AND name = $2;
+
+-- name: CountGrantsOfRole :one
+SELECT count(*) FROM role_grant WHERE org = $1 AND role = $2;
+
+-- name: ListPolicies :many
+-- An org's policies, by name.
+SELECT * FROM policy WHERE org = $1 ORDER BY name;
+
+-- name: GetPolicy :one
+SELECT * FROM policy WHERE org = $1 AND name = $2;
+
+-- name: PutPolicy :exec
+INSERT INTO policy (org, name, body, created_at, updated_at, updated_by)
+VALUES ($1, sqlc.arg(name), sqlc.arg(body), sqlc.arg(updated_at), sqlc.arg(updated_at), sqlc.arg(updated_by))
+ON CONFLICT (org, name) DO UPDATE SET body = excluded.body, updated_at = excluded.updated_at, updated_by = excluded.updated_by;
+
+-- name: DeletePolicy :execrows
+DELETE FROM policy WHERE org = $1 AND name = $2;
+
+-- name: GetStartEvent :one
+-- The event of the start of a session that was allowed.
+SELECT * FROM audit_event WHERE log = $1 AND session = $2 AND action = 'session:start' AND outcome = 'allowed';
+
+-- name: ListRulesOfNode :many
+-- Of each org that has sessions on a node, the version of its rules.
+SELECT o.id, o.rules FROM org o WHERE o.id IN (SELECT s.org FROM session s WHERE s.node = sqlc.arg(node) AND s.state <> 'ended');
+
+-- name: ListLiveSessionsOfOrg :many
+-- What a node looks after of one org.
+SELECT * FROM session WHERE org = $1 AND node = $2 AND state <> 'ended' ORDER BY created_at, id;
+
+-- name: ListProjectNames :many
+-- What rules call the projects of an org.
+SELECT id, name FROM project WHERE org = $1;
+
+-- name: GetRegion :one
+-- Of an instance, removed ones too.
+SELECT region FROM instance WHERE org = $1 AND id = $2;

@@ -1,0 +1,325 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/types"
+
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// CustomRole is a role of an organisation's own.
+type CustomRole struct {
+	Name     sess.Role
+	Summary  string
+	Actions  []Action
+	Controls sess.Controls
+}
+
+// Text is a policy as an admin wrote it.
+type Text struct {
+	Name string
+	Body string // Cedar
+}
+
+// Source is what an organisation's rules are made of.
+type Source struct {
+	Version  int64 // org.rules
+	Roles    []CustomRole
+	Policies []Text
+	Projects map[sess.ProjectID]string // their names
+}
+
+// OrgRules are the rules that one organisation added to those we ship, compiled. Nothing in it changes; nil is none.
+type OrgRules struct {
+	version  int64
+	roles    map[sess.Role]CustomRole
+	projects map[sess.ProjectID]string
+	plans    map[Action]plan
+	broken   []string // policies that this version can't compile: they make every decision that they could speak of a denial
+	groups   bool
+	things   bool
+	compiled map[Text][]rule
+	base     *OrgRules            // the roles alone, where there are policies
+	sources  map[string]Statement // by the id of the rule
+}
+
+// Statement is one rule of an organisation's own, or one that we ship, for people.
+type Statement struct {
+	Rule   string    // its id
+	Role   sess.Role // of a role; empty: of a policy, or one of those for everybody
+	Policy string    // the name of the policy it stands in
+	Line   int       // where it begins
+	Text   string    // Cedar
+	Forbid bool
+}
+
+// Version gives the org.rules that r was compiled of.
+func (r *OrgRules) Version() int64 {
+	if r == nil {
+		return -1
+	}
+	return r.version
+}
+
+// UsesGroups reports whether a rule asks which groups somebody is in.
+func (r *OrgRules) UsesGroups() bool { return r != nil && r.groups }
+
+// UsesThings reports whether there are policies, which may ask for the labels and the region of the instance that a session
+// or recording belongs to. Roles don't.
+func (r *OrgRules) UsesThings() bool { return r != nil && r.things }
+
+func (r *OrgRules) projectName(id sess.ProjectID) string {
+	if r == nil || id == "" {
+		return ""
+	}
+	return r.projects[id]
+}
+
+// Compile makes the rules of an organisation. A policy that does not compile (any more) makes what it could speak of a
+// denial, and is named in Broken. What before, if there is one, was made of the same text is taken over from it.
+func (e *Engine) Compile(src Source, before *OrgRules) *OrgRules {
+	r := &OrgRules{
+		version: src.Version, roles: map[sess.Role]CustomRole{}, projects: src.Projects, sources: map[string]Statement{},
+		compiled: map[Text][]rule{}, things: len(src.Policies) > 0,
+	}
+	var rules []rule
+	for _, c := range src.Roles {
+		t := Text{Name: "role/" + string(c.Name), Body: RoleText(c)}
+		more, ok := before.take(t)
+		if !ok {
+			var err error
+			if more, err = parseRules(string(c.Name)+".cedar", []byte(t.Body), e.words); err != nil { // only by rows that somebody wrote by hand
+				r.broken = append(r.broken, t.Name)
+				continue
+			}
+		}
+		r.roles[c.Name], r.compiled[t] = c, more
+		r.note(more, t.Body, Statement{Role: c.Name})
+		rules = append(rules, more...)
+	}
+	roles := len(rules)
+	for _, t := range src.Policies {
+		more, ok := before.take(t)
+		if !ok {
+			var err error
+			if more, err = e.checkPolicy(t); err != nil {
+				r.broken = append(r.broken, policyPrefix+t.Name)
+				continue
+			}
+		}
+		r.compiled[t] = more
+		r.note(more, t.Body, Statement{Policy: t.Name})
+		rules = append(rules, more...)
+	}
+	r.plans, r.groups = e.plans(rules), slices.ContainsFunc(rules, mentionsGroups)
+	if r.things {
+		base := *r
+		base.plans, base.broken, base.things = e.plans(rules[:roles]), nil, false
+		r.base = &base
+	}
+	return r
+}
+
+// take gives what was compiled of a text before.
+func (r *OrgRules) take(t Text) ([]rule, bool) {
+	if r == nil {
+		return nil, false
+	}
+	rules, ok := r.compiled[t]
+	return rules, ok
+}
+
+func (e *Engine) plans(rules []rule) map[Action]plan {
+	plans := map[Action]plan{}
+	for act := range e.words.applies {
+		if p := e.plan(rules, act); !p.empty() {
+			plans[act] = p
+		}
+	}
+	return plans
+}
+
+// Broken names the policies and roles that this version of sess can't compile.
+func (r *OrgRules) Broken() []string {
+	if r == nil {
+		return nil
+	}
+	return r.broken
+}
+
+func (r *OrgRules) note(rules []rule, text string, s Statement) {
+	for i, x := range rules {
+		end := len(text)
+		if i+1 < len(rules) {
+			end = rules[i+1].policy.Position().Offset
+		}
+		s.Rule, s.Line = string(x.id), x.policy.Position().Line
+		s.Text = strings.TrimSpace(text[x.policy.Position().Offset:end])
+		s.Forbid = x.policy.Effect() == cedar.Forbid
+		r.sources[s.Rule] = s
+	}
+}
+
+// judge evaluates the organisation's own rules that can speak of q.
+func (r *OrgRules) judge(q question, act Action, now int64) Decision {
+	var d Decision
+	if r == nil {
+		return d
+	}
+	if len(r.broken) > 0 && Governed(act) {
+		d.Failed = slices.Clone(r.broken)
+	}
+	p, ok := r.plans[act]
+	if !ok {
+		return d
+	}
+	c := p.candidates(q)
+	if len(c.lists) == 0 {
+		return d
+	}
+	for i, zone := range p.zones {
+		c.zone = zone
+		req := q.Request
+		if i > 0 {
+			req = q.at(now, zone)
+		}
+		d = merge(d, authorize(&c, q.entities, req))
+	}
+	return d
+}
+
+// authorize is one call of Cedar.
+func authorize(rules cedar.PolicyIterator, entities types.EntityMap, req cedar.Request) Decision {
+	verdict, diag := cedar.Authorize(rules, entities, req)
+	var d Decision
+	for _, x := range diag.Errors {
+		d.Failed = append(d.Failed, string(x.PolicyID))
+	}
+	for _, x := range diag.Reasons {
+		d.Rules = append(d.Rules, string(x.PolicyID))
+	}
+	d.Allowed = verdict == types.Allow
+	return d
+}
+
+// merge is the decision of two sets of rules together: a forbid of either counts, and then a permit of either. In a
+// Decision of authorize that is no permission, the rules are forbids.
+func merge(a, b Decision) Decision {
+	d := Decision{Failed: append(a.Failed[:len(a.Failed):len(a.Failed)], b.Failed...)}
+	forbidA, forbidB := !a.Allowed && len(a.Rules) > 0, !b.Allowed && len(b.Rules) > 0
+	switch {
+	case forbidA && forbidB, a.Allowed && b.Allowed:
+		d.Rules = append(a.Rules[:len(a.Rules):len(a.Rules)], b.Rules...)
+		d.Allowed = a.Allowed
+	case forbidA, a.Allowed && !forbidB:
+		d.Rules, d.Allowed = a.Rules, a.Allowed
+	default:
+		d.Rules, d.Allowed = b.Rules, b.Allowed
+	}
+	return d
+}
+
+// permitsBeyondRoles reports whether a policy, not a role, may permit act to who: then lists must look at every row.
+func (r *OrgRules) permitsBeyondRoles(q question, act Action) bool {
+	if r == nil {
+		return false
+	}
+	p, ok := r.plans[act]
+	if !ok {
+		return false
+	}
+	for _, l := range p.relevant(q) {
+		for _, x := range l {
+			if x.policy.Effect() == cedar.Permit && strings.HasPrefix(string(x.id), policyPrefix) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// limits says which control of the roles that somebody holds on a thing stands against what is asked for; the strictest
+// counts. Empty: none does.
+func (r *OrgRules) limits(grants []sess.Grant, act Action, on Resource) (rule, why string) {
+	if r == nil || act != SessionStart {
+		return "", ""
+	}
+	for _, c := range r.reaching(grants, on) {
+		switch who := c.Controls.OSUsers; {
+		case len(who) > 0 && on.OSUser == "" && on.SessionKind != "":
+			return string(c.Name), "with the role " + string(c.Name) + " name the user on the instance: " + strings.Join(who, " or ")
+		case len(who) > 0 && on.OSUser != "" && !slices.Contains(who, on.OSUser):
+			return string(c.Name), "the role " + string(c.Name) + " lets you be " + strings.Join(who, " or ") + " there, not " + on.OSUser
+		}
+		if k := c.Controls.Kinds; len(k) > 0 && on.SessionKind != "" && !slices.Contains(k, on.SessionKind) {
+			return string(c.Name), "the role " + string(c.Name) + " is for sessions of the kind " + joinKinds(k) + ", not " + string(on.SessionKind)
+		}
+	}
+	return "", ""
+}
+
+// reaching gives the organisation's own roles that somebody holds on a thing and that let them start sessions.
+func (r *OrgRules) reaching(grants []sess.Grant, on Resource) []CustomRole {
+	var roles []CustomRole
+	for _, g := range grants {
+		if g.Project != "" && g.Project != on.Project {
+			continue
+		}
+		if c, ok := r.roles[g.Role]; ok && slices.Contains(c.Actions, SessionStart) {
+			roles = append(roles, c)
+		}
+	}
+	slices.SortFunc(roles, func(a, b CustomRole) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(roles, func(a, b CustomRole) bool { return a.Name == b.Name })
+}
+
+// Controls gives the controls that hold for somebody who starts a session on an instance: the strictest of their roles
+// there. A list that is nil allows everything, an empty one nothing.
+func (r *OrgRules) Controls(grants []sess.Grant, on Resource) sess.Controls {
+	var c sess.Controls
+	if r == nil {
+		return c
+	}
+	for _, x := range r.reaching(grants, on) {
+		c.OSUsers = both(c.OSUsers, x.Controls.OSUsers)
+		c.Kinds = both(c.Kinds, x.Controls.Kinds)
+	}
+	return c
+}
+
+// both gives what two lists allow, of which nil allows everything.
+func both[T comparable](a, b []T) []T {
+	switch {
+	case len(b) == 0:
+		return a
+	case a == nil:
+		return slices.Clone(b)
+	}
+	out := []T{}
+	for _, x := range a {
+		if slices.Contains(b, x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func joinKinds(k []sess.Kind) string {
+	s := make([]string, len(k))
+	for i := range k {
+		s[i] = string(k[i])
+	}
+	return strings.Join(s, " or ")
+}
+
+// rolesOnly gives the rules without policies.
+func (r *OrgRules) rolesOnly() *OrgRules {
+	if r == nil || !r.things {
+		return r
+	}
+	return r.base
+}
