@@ -55,12 +55,16 @@ type WhoamiOut struct {
 	ExpiresAt  *time.Time      `json:"expires_at,omitempty"`
 	Address    string          `json:"address"`
 	Grants     []GrantOut      `json:"grants"`
+	Groups     []string        `json:"groups,omitempty"`
+	Stage      sess.Stage      `json:"stage,omitempty"` // what this login has to do before anything else
+	Hint       string          `json:"hint,omitempty"`  // what to do for access, for who has none
 }
 
 // GrantOut is one role held, and where.
 type GrantOut struct {
 	Role    sess.Role `json:"role"`
 	Project string    `json:"project,omitempty"` // its name; empty: the whole organisation
+	Group   string    `json:"group,omitempty"`   // the group it comes by; empty: given to the user
 }
 
 // TokenIn makes an enrolment token.

@@ -12,7 +12,7 @@ import (
 
 func (a *app) instanceCmd() *cobra.Command {
 	return parent("instance", "See and manage instances", a.instanceListCmd(), a.instanceShowCmd(), a.instanceLabelCmd(),
-		a.instanceRenameCmd(), a.instanceRemoveCmd())
+		a.instanceRenameCmd(), a.instanceMoveCmd(), a.instanceRemoveCmd())
 }
 
 func (a *app) instanceListCmd() *cobra.Command {

@@ -257,14 +257,7 @@ func (a *app) whoamiCmd() *cobra.Command {
 				{"Expires", a.whenp(out.ExpiresAt)},
 				{"Address", out.Address},
 			}
-			for _, g := range out.Grants {
-				where := "the whole organisation"
-				if g.Project != "" {
-					where = "project " + g.Project
-				}
-				fields = append(fields, field{"Role", string(g.Role) + " on " + where})
-			}
-			return a.printFields(fields)
+			return a.printFields(append(fields, holds(out)...))
 		},
 	}
 	return a.jsonFlag(c)
@@ -280,4 +273,26 @@ func call[In, Out any](ctx context.Context, a *app, what string, op api.Op[In, O
 	done := a.busy(what)
 	defer done()
 	return api.Call(ctx, c.API, op, in)
+}
+
+// holds says what somebody may do, in lines of whoami.
+func holds(out api.WhoamiOut) []field {
+	var fields []field
+	for _, g := range out.Groups {
+		fields = append(fields, field{"Group", g})
+	}
+	for _, g := range out.Grants {
+		role := roleOn(g.Role, g.Project)
+		if g.Group != "" {
+			role += ", by group " + g.Group
+		}
+		fields = append(fields, field{"Role", role})
+	}
+	switch {
+	case out.Stage == sess.StagePassword:
+		fields = append(fields, field{"To do first", "change the temporary password: sessctl password"})
+	case out.Hint != "":
+		fields = append(fields, field{"Access", "none yet: " + out.Hint})
+	}
+	return fields
 }

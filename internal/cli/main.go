@@ -91,6 +91,7 @@ func (a *app) root() *cobra.Command {
 	add("session", a.startCmd(), a.execCmd(), a.attachCmd())
 	add("admin", a.sessionCmd(), a.instanceCmd(), a.recordingCmd(), a.auditCmd(), a.tokenCmd(), a.userCmd(), a.keyCmd())
 	add("admin", a.idpCmd())
+	add("admin", a.groupCmd(), a.projectCmd(), a.grantCmd())
 	add("login", a.loginCmd(), a.acceptCmd(), a.whoamiCmd(), a.logoutCmd(), a.apiCmd(), a.versionCmd())
 	root.AddCommand(a.genCmd(), environmentTopic(), exitTopic())
 	return root

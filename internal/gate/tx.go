@@ -69,6 +69,15 @@ func (tx *Tx) Allowed(act policy.Action, on policy.Resource) bool {
 	return tx.gate.policy.Allows(tx.who, tx.grants, act, tx.complete(on), tx.context())
 }
 
+// Covers reports whether the principal may itself do all that a role would allow on a project (empty: everywhere); if not, it
+// names an action that is missing. The server and the box's owner give anything.
+func (tx *Tx) Covers(role sess.Role, project sess.ProjectID) (missing policy.Action, ok bool) {
+	if !policy.NeedsMember(tx.who) {
+		return "", true
+	}
+	return tx.gate.policy.Covers(tx.who, tx.grants, sess.Grant{Role: role, Project: project}, tx.context())
+}
+
 // Scope says on which things of type t the principal may do act, for use in a query; check the rows with Allowed too.
 func (tx *Tx) Scope(act policy.Action, t policy.Type) policy.Scope {
 	return tx.gate.policy.Scope(tx.who, tx.grants, act, t, tx.context())

@@ -193,16 +193,8 @@ func (s *Service) Whoami(ctx context.Context, who sess.Principal) (api.WhoamiOut
 			User: who.User, Name: who.Name, Kind: who.UserKind, Org: who.Org, OrgName: org.Name, Credential: who.Credential,
 			Address: who.Addr.String(), Grants: []api.GrantOut{},
 		}
-		for _, g := range tx.Grants() {
-			row := api.GrantOut{Role: g.Role}
-			if g.Project != "" {
-				p, err := tx.GetProject(ctx, who.Org, g.Project)
-				if err != nil {
-					return fmt.Errorf("load project: %w", err)
-				}
-				row.Project = p.Name
-			}
-			out.Grants = append(out.Grants, row)
+		if err := whatOneHolds(ctx, tx, &out); err != nil {
+			return err
 		}
 		out.ExpiresAt, err = credentialExpiry(ctx, tx)
 		return err

@@ -3,7 +3,6 @@ package identity
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/gate"
@@ -60,10 +59,7 @@ func (s *Service) newMachine(ctx context.Context, tx *gate.Tx, name string) (sto
 
 // grantMachine gives a new machine user its first role.
 func (s *Service) grantMachine(ctx context.Context, tx *gate.Tx, m store.Member, role sess.Role, project string) (api.GrantOut, error) {
-	if err := knownRole(role); err != nil {
-		return api.GrantOut{}, err
-	}
-	g := store.CreateGrantParams{Org: m.Org, ID: sess.NewGrantID(), UserID: m.UserID, Role: role, CreatedAt: m.CreatedAt}
+	var where sess.ProjectID
 	out := api.GrantOut{Role: role}
 	if project != "" {
 		p, err := findProject(ctx, tx.Tx, m.Org, project)
@@ -72,37 +68,16 @@ func (s *Service) grantMachine(ctx context.Context, tx *gate.Tx, m store.Member,
 		} else if err != nil {
 			return out, fmt.Errorf("look for project: %w", err)
 		}
-		g.Project, out.Project = p.ID, p.Name
+		where, out.Project = p.ID, p.Name
 	}
-	on := policy.Resource{Org: m.Org, Project: g.Project, Type: policy.TypeGrant, Role: role}
+	on := policy.Resource{Org: m.Org, Project: where, Type: policy.TypeGrant, Role: role}
 	if !tx.Allowed(policy.GrantCreate, on) {
 		return out, sess.New(sess.CodeDenied, "you may not give the role "+string(role)+" there", "leave the role out, and ask an admin of the organisation to give it")
 	}
-	if _, err := tx.CreateGrant(ctx, g); err != nil {
-		return out, fmt.Errorf("grant role: %w", err)
+	if _, err := s.give(ctx, tx, receiver{user: m.UserID, name: m.Name}, role, where); err != nil {
+		return out, err
 	}
-	if _, err := tx.ChangeRules(ctx, m.Org); err != nil {
-		return out, fmt.Errorf("note change of grants: %w", err)
-	}
-	tx.Detail("role", string(role))
-	tx.Detail("project", out.Project)
 	return out, nil
-}
-
-// machineRoles are those that can be given to a machine user.
-func machineRoles() []sess.Role {
-	return []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleOperator, sess.RoleSupport, sess.RoleReadOnly, sess.RoleAuditor}
-}
-
-func knownRole(role sess.Role) error {
-	var names []string
-	for _, r := range machineRoles() {
-		if r == role {
-			return nil
-		}
-		names = append(names, string(r))
-	}
-	return sess.New(sess.CodeInvalid, fmt.Sprintf("unknown role %q", clip(string(role), 32)), "roles are "+strings.Join(names, ", "))
 }
 
 // machine finds the machine user of that name, or makes one with the role on the whole organisation: operator, when none
@@ -169,6 +144,9 @@ func mayActAs(ctx context.Context, tx *gate.Tx, m store.Member) error {
 	for _, g := range grants {
 		if !tx.Allowed(policy.GrantCreate, policy.Resource{Org: m.Org, Project: g.Project, Type: policy.TypeGrant, Role: g.Role}) {
 			return sess.New(sess.CodeDenied, fmt.Sprintf("the machine user %s has the role %s, which you may not give", m.Name, g.Role), "ask an admin of the organisation")
+		}
+		if err := mayGive(tx, g.Role, g.Project); err != nil {
+			return err
 		}
 	}
 	return nil

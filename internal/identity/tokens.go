@@ -39,6 +39,12 @@ func (s *Service) CreateToken(ctx context.Context, who sess.Principal, in api.To
 			return err
 		}
 		t.Hash = sess.HashToken(secret)
+		if err := tx.LockShared(ctx, projectLock(project.ID)); err != nil {
+			return err
+		}
+		if _, err := tx.GetProject(ctx, project.Org, project.ID); err != nil {
+			return fmt.Errorf("load project: %w", err)
+		}
 		if err := tx.CreateEnrolToken(ctx, t); err != nil {
 			return fmt.Errorf("create enrolment token: %w", err)
 		}

@@ -222,3 +222,33 @@ func Describe(act Action) string {
 	}
 	return string(act)
 }
+
+// probes are the types of things, and whether they lie in projects.
+func probes() map[Type]bool {
+	return map[Type]bool{
+		TypeOrg: false, TypeUser: false, TypeGroup: false, TypeKey: false, TypeLogin: false, TypeLog: false,
+		TypeProject: true, TypeInstance: true, TypeSession: true, TypeRecording: true, TypeToken: true, TypeGrant: true,
+	}
+}
+
+// Covers reports whether who may itself do all that grant would allow them, to their own things and to others': what one
+// does not hold one can't give. If not, it names an action that is missing.
+func (e *Engine) Covers(who sess.Principal, grants []sess.Grant, give sess.Grant, cx Context) (Action, bool) {
+	for _, a := range Actions() {
+		for t, inProject := range probes() {
+			on := Resource{Org: who.Org, Type: t, Role: roleOfProbe}
+			if inProject {
+				on.Project = give.Project
+			}
+			for _, on.Owner = range []sess.UserID{who.User, ""} {
+				if e.Allows(who, []sess.Grant{give}, a.Action, on, cx) && !e.Allows(who, grants, a.Action, on, cx) {
+					return a.Action, false
+				}
+			}
+		}
+	}
+	return "", true
+}
+
+// roleOfProbe is the role that grants are about when Covers asks about giving roles.
+const roleOfProbe = sess.RoleReadOnly

@@ -319,7 +319,7 @@ func (w *world) arg(q query, name string, typ reflect.Type, asks, whose string) 
 // freshColumns get values of their own in an INSERT, because the fixture's are taken.
 var freshColumns = map[string][]string{
 	"person": {"id", "email"}, "member": {"user_id", "name"}, "project": {"id", "name"}, "role_grant": {"id", "role"},
-	"invite": {"id", "hash"}, "reset_link": {"hash"}, "login": {"id", "hash"}, "api_key": {"id", "hash"}, "enrol_token": {"id", "hash"},
+	"invite": {"id", "hash"}, "reset_link": {"hash"}, "team": {"id", "name"}, "team_member": {"source"}, "login": {"id", "hash"}, "api_key": {"id", "hash"}, "enrol_token": {"id", "hash"},
 	"instance": {"id", "name"}, "session": {"id"}, "ticket": {"hash"}, "resume_nonce": {"nonce"}, "audit_event": {"id"},
 	"login_failure": {"id"}, "role": {"name"}, "idp": {"id", "name"}, "idp_account": {"subject"}, "login_flow": {"id", "token"},
 }

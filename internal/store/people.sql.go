@@ -28,6 +28,546 @@ func (q *Queries) APIKeyRevoked(ctx context.Context, org sess.OrgID, iD sess.Key
 	return i, err
 }
 
+const addProject = `-- name: AddProject :execrows
+INSERT INTO project (org, id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (org, name) DO NOTHING
+`
+
+// 0 rows: there is a project of that name.
+func (q *Queries) AddProject(ctx context.Context, org sess.OrgID, iD sess.ProjectID, name string, createdAt int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, addProject,
+		org,
+		iD,
+		name,
+		createdAt,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const addTeam = `-- name: AddTeam :execrows
+INSERT INTO team (org, id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (org, name) DO NOTHING
+`
+
+// 0 rows: there is a group of that name.
+func (q *Queries) AddTeam(ctx context.Context, org sess.OrgID, iD sess.TeamID, name string, createdAt int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, addTeam,
+		org,
+		iD,
+		name,
+		createdAt,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const countInProject = `-- name: CountInProject :one
+SELECT
+    (SELECT COUNT(*) FROM instance i WHERE i.org = p.org AND i.project = p.id AND i.removed_at IS NULL) AS instances,
+    (SELECT COUNT(*) FROM enrol_token t WHERE t.org = p.org AND t.project = p.id AND t.revoked_at IS NULL
+        AND t.used < t.uses AND t.expires_at > CAST($1 AS BIGINT)) AS tokens
+FROM project p WHERE p.org = $2 AND p.id = $3
+`
+
+type CountInProjectRow struct {
+	Instances int64
+	Tokens    int64
+}
+
+// The instances of a project, and the tokens by which more may come.
+func (q *Queries) CountInProject(ctx context.Context, now int64, org sess.OrgID, iD sess.ProjectID) (CountInProjectRow, error) {
+	row := q.db.QueryRowContext(ctx, countInProject, now, org, iD)
+	var i CountInProjectRow
+	err := row.Scan(&i.Instances, &i.Tokens)
+	return i, err
+}
+
+const countOrgAdmins = `-- name: CountOrgAdmins :one
+SELECT COUNT(*) FROM member m
+WHERE m.org = $1 AND m.kind <> 'machine' AND m.active = 1 AND m.pending = 0 AND m.deleted_at IS NULL
+  AND (m.kind = 'idp' OR EXISTS (SELECT 1 FROM person p WHERE p.id = m.user_id AND p.password_hash <> ''))
+  AND EXISTS (SELECT 1 FROM role_grant g WHERE g.org = m.org AND g.role = 'org-admin' AND g.project = ''
+    AND (g.user_id = m.user_id OR g.team IN (SELECT tm.team FROM team_member tm WHERE tm.org = g.org AND tm.user_id = m.user_id)))
+`
+
+// The people who can log in now and are org-admin of the whole organisation, by themselves or by a group.
+func (q *Queries) CountOrgAdmins(ctx context.Context, org sess.OrgID) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countOrgAdmins, org)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countRoles = `-- name: CountRoles :one
+SELECT COUNT(*) FROM role WHERE org = $1 AND name = $2
+`
+
+// Whether the organisation has a role of its own of this name.
+func (q *Queries) CountRoles(ctx context.Context, org sess.OrgID, name sess.Role) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countRoles, org, name)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const deleteProject = `-- name: DeleteProject :execrows
+DELETE FROM project WHERE org = $1 AND id = $2
+`
+
+func (q *Queries) DeleteProject(ctx context.Context, org sess.OrgID, iD sess.ProjectID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteProject, org, iD)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const deleteTeam = `-- name: DeleteTeam :execrows
+DELETE FROM team WHERE org = $1 AND id = $2
+`
+
+// After its members and grants.
+func (q *Queries) DeleteTeam(ctx context.Context, org sess.OrgID, iD sess.TeamID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteTeam, org, iD)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const dropTeamMember = `-- name: DropTeamMember :execrows
+DELETE FROM team_member WHERE org = $1 AND team = $2 AND user_id = $3 AND source = $4
+`
+
+func (q *Queries) DropTeamMember(ctx context.Context, org sess.OrgID, team sess.TeamID, userID sess.UserID, source string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, dropTeamMember,
+		org,
+		team,
+		userID,
+		source,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const emptyTeam = `-- name: EmptyTeam :execrows
+DELETE FROM team_member WHERE org = $1 AND team = $2
+`
+
+func (q *Queries) EmptyTeam(ctx context.Context, org sess.OrgID, team sess.TeamID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, emptyTeam, org, team)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const findGrant = `-- name: FindGrant :one
+SELECT id FROM role_grant WHERE org = $1 AND user_id = $2 AND team = $3 AND role = $4 AND project = $5
+`
+
+type FindGrantParams struct {
+	Org     sess.OrgID
+	UserID  sess.UserID
+	Team    sess.TeamID
+	Role    sess.Role
+	Project sess.ProjectID
+}
+
+func (q *Queries) FindGrant(ctx context.Context, arg FindGrantParams) (sess.GrantID, error) {
+	row := q.db.QueryRowContext(ctx, findGrant,
+		arg.Org,
+		arg.UserID,
+		arg.Team,
+		arg.Role,
+		arg.Project,
+	)
+	var id sess.GrantID
+	err := row.Scan(&id)
+	return id, err
+}
+
+const getGrant = `-- name: GetGrant :one
+SELECT g.org, g.id, g.user_id, g.team, g.role, g.project, g.created_at, CAST(COALESCE(m.name, '') AS TEXT) AS user_name, CAST(COALESCE(t.name, '') AS TEXT) AS team_name,
+       CAST(COALESCE(p.name, '') AS TEXT) AS project_name
+FROM role_grant g
+LEFT JOIN member m ON m.org = g.org AND m.user_id = g.user_id
+LEFT JOIN team t ON t.org = g.org AND t.id = g.team
+LEFT JOIN project p ON p.org = g.org AND p.id = g.project
+WHERE g.org = $1 AND g.id = $2
+`
+
+type GetGrantRow struct {
+	Org         sess.OrgID
+	ID          sess.GrantID
+	UserID      sess.UserID
+	Team        sess.TeamID
+	Role        sess.Role
+	Project     sess.ProjectID
+	CreatedAt   int64
+	UserName    string
+	TeamName    string
+	ProjectName string
+}
+
+func (q *Queries) GetGrant(ctx context.Context, org sess.OrgID, iD sess.GrantID) (GetGrantRow, error) {
+	row := q.db.QueryRowContext(ctx, getGrant, org, iD)
+	var i GetGrantRow
+	err := row.Scan(
+		&i.Org,
+		&i.ID,
+		&i.UserID,
+		&i.Team,
+		&i.Role,
+		&i.Project,
+		&i.CreatedAt,
+		&i.UserName,
+		&i.TeamName,
+		&i.ProjectName,
+	)
+	return i, err
+}
+
+const getTeam = `-- name: GetTeam :one
+SELECT org, id, name, created_at FROM team WHERE org = $1 AND id = $2
+`
+
+func (q *Queries) GetTeam(ctx context.Context, org sess.OrgID, iD sess.TeamID) (Team, error) {
+	row := q.db.QueryRowContext(ctx, getTeam, org, iD)
+	var i Team
+	err := row.Scan(
+		&i.Org,
+		&i.ID,
+		&i.Name,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
+const getTeamByName = `-- name: GetTeamByName :one
+SELECT org, id, name, created_at FROM team WHERE org = $1 AND name = $2
+`
+
+func (q *Queries) GetTeamByName(ctx context.Context, org sess.OrgID, name string) (Team, error) {
+	row := q.db.QueryRowContext(ctx, getTeamByName, org, name)
+	var i Team
+	err := row.Scan(
+		&i.Org,
+		&i.ID,
+		&i.Name,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
+const giveRole = `-- name: GiveRole :execrows
+INSERT INTO role_grant (org, id, user_id, team, role, project, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (org, user_id, team, role, project) DO NOTHING
+`
+
+type GiveRoleParams struct {
+	Org       sess.OrgID
+	ID        sess.GrantID
+	UserID    sess.UserID
+	Team      sess.TeamID
+	Role      sess.Role
+	Project   sess.ProjectID
+	CreatedAt int64
+}
+
+// 0 rows: they have it already. One of user_id and team is empty.
+func (q *Queries) GiveRole(ctx context.Context, arg GiveRoleParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, giveRole,
+		arg.Org,
+		arg.ID,
+		arg.UserID,
+		arg.Team,
+		arg.Role,
+		arg.Project,
+		arg.CreatedAt,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const isOrgAdmin = `-- name: IsOrgAdmin :one
+SELECT COUNT(*) FROM role_grant g
+WHERE g.org = $1 AND g.role = 'org-admin' AND g.project = ''
+  AND (g.user_id = $2 OR g.team IN (SELECT tm.team FROM team_member tm WHERE tm.org = g.org AND tm.user_id = $2))
+`
+
+// How many grants make a user org-admin of the whole organisation.
+func (q *Queries) IsOrgAdmin(ctx context.Context, org sess.OrgID, userID sess.UserID) (int64, error) {
+	row := q.db.QueryRowContext(ctx, isOrgAdmin, org, userID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const leaveTeams = `-- name: LeaveTeams :execrows
+DELETE FROM team_member WHERE org = $1 AND user_id = $2
+`
+
+func (q *Queries) LeaveTeams(ctx context.Context, org sess.OrgID, userID sess.UserID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, leaveTeams, org, userID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const listGrants = `-- name: ListGrants :many
+SELECT g.org, g.id, g.user_id, g.team, g.role, g.project, g.created_at, CAST(COALESCE(m.name, '') AS TEXT) AS user_name, CAST(COALESCE(t.name, '') AS TEXT) AS team_name,
+       CAST(COALESCE(p.name, '') AS TEXT) AS project_name
+FROM role_grant g
+LEFT JOIN member m ON m.org = g.org AND m.user_id = g.user_id
+LEFT JOIN team t ON t.org = g.org AND t.id = g.team
+LEFT JOIN project p ON p.org = g.org AND p.id = g.project
+WHERE g.org = $1
+  AND (g.created_at, g.id) < (CAST($2 AS BIGINT), CAST($3 AS TEXT))
+  AND (CAST($4 AS BIGINT) = 1 OR CAST($5 AS TEXT) LIKE '%,' || g.project || ',%')
+  AND (CAST($6 AS TEXT) = '' OR g.user_id = CAST($6 AS TEXT))
+  AND (CAST($7 AS TEXT) = '' OR g.team = CAST($7 AS TEXT))
+  AND (CAST($8 AS TEXT) = '' OR g.project = CAST($8 AS TEXT))
+ORDER BY g.created_at DESC, g.id DESC
+LIMIT $9
+`
+
+type ListGrantsParams struct {
+	Org          sess.OrgID
+	BeforeAt     int64
+	BeforeID     string
+	EveryProject int64
+	Projects     string
+	Owner        string
+	OfTeam       string
+	OfProject    string
+	Page         int32
+}
+
+type ListGrantsRow struct {
+	Org         sess.OrgID
+	ID          sess.GrantID
+	UserID      sess.UserID
+	Team        sess.TeamID
+	Role        sess.Role
+	Project     sess.ProjectID
+	CreatedAt   int64
+	UserName    string
+	TeamName    string
+	ProjectName string
+}
+
+// A page, newest first. Empty owner, empty of_team: everybody's.
+func (q *Queries) ListGrants(ctx context.Context, arg ListGrantsParams) ([]ListGrantsRow, error) {
+	rows, err := q.db.QueryContext(ctx, listGrants,
+		arg.Org,
+		arg.BeforeAt,
+		arg.BeforeID,
+		arg.EveryProject,
+		arg.Projects,
+		arg.Owner,
+		arg.OfTeam,
+		arg.OfProject,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListGrantsRow{}
+	for rows.Next() {
+		var i ListGrantsRow
+		if err := rows.Scan(
+			&i.Org,
+			&i.ID,
+			&i.UserID,
+			&i.Team,
+			&i.Role,
+			&i.Project,
+			&i.CreatedAt,
+			&i.UserName,
+			&i.TeamName,
+			&i.ProjectName,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listGrantsOfTeam = `-- name: ListGrantsOfTeam :many
+SELECT org, id, user_id, team, role, project, created_at FROM role_grant WHERE org = $1 AND team = $2 ORDER BY created_at, id
+`
+
+func (q *Queries) ListGrantsOfTeam(ctx context.Context, org sess.OrgID, team sess.TeamID) ([]RoleGrant, error) {
+	rows, err := q.db.QueryContext(ctx, listGrantsOfTeam, org, team)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []RoleGrant{}
+	for rows.Next() {
+		var i RoleGrant
+		if err := rows.Scan(
+			&i.Org,
+			&i.ID,
+			&i.UserID,
+			&i.Team,
+			&i.Role,
+			&i.Project,
+			&i.CreatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listOwnRoles = `-- name: ListOwnRoles :many
+SELECT name FROM role WHERE org = $1 ORDER BY name LIMIT $2
+`
+
+func (q *Queries) ListOwnRoles(ctx context.Context, org sess.OrgID, limit int32) ([]sess.Role, error) {
+	rows, err := q.db.QueryContext(ctx, listOwnRoles, org, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []sess.Role{}
+	for rows.Next() {
+		var name sess.Role
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		items = append(items, name)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listTeamMembers = `-- name: ListTeamMembers :many
+SELECT m.user_id, m.name, m.kind, m.active, tm.source FROM team_member tm
+JOIN member m ON m.org = tm.org AND m.user_id = tm.user_id
+WHERE tm.org = $1 AND tm.team = $2 ORDER BY m.name, tm.source LIMIT $3
+`
+
+type ListTeamMembersRow struct {
+	UserID sess.UserID
+	Name   string
+	Kind   sess.UserKind
+	Active int64
+	Source string
+}
+
+// Who is in a group and by what, by name.
+func (q *Queries) ListTeamMembers(ctx context.Context, org sess.OrgID, team sess.TeamID, limit int32) ([]ListTeamMembersRow, error) {
+	rows, err := q.db.QueryContext(ctx, listTeamMembers, org, team, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListTeamMembersRow{}
+	for rows.Next() {
+		var i ListTeamMembersRow
+		if err := rows.Scan(
+			&i.UserID,
+			&i.Name,
+			&i.Kind,
+			&i.Active,
+			&i.Source,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listTeams = `-- name: ListTeams :many
+SELECT t.org, t.id, t.name, t.created_at, (SELECT COUNT(DISTINCT tm.user_id) FROM team_member tm WHERE tm.org = t.org AND tm.team = t.id) AS members
+FROM team t
+WHERE t.org = $1
+  AND (t.created_at, t.id) < (CAST($2 AS BIGINT), CAST($3 AS TEXT))
+ORDER BY t.created_at DESC, t.id DESC
+LIMIT $4
+`
+
+type ListTeamsRow struct {
+	Org       sess.OrgID
+	ID        sess.TeamID
+	Name      string
+	CreatedAt int64
+	Members   int64
+}
+
+// A page, newest first, with how many are in each.
+func (q *Queries) ListTeams(ctx context.Context, org sess.OrgID, beforeAt int64, beforeID string, page int32) ([]ListTeamsRow, error) {
+	rows, err := q.db.QueryContext(ctx, listTeams,
+		org,
+		beforeAt,
+		beforeID,
+		page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListTeamsRow{}
+	for rows.Next() {
+		var i ListTeamsRow
+		if err := rows.Scan(
+			&i.Org,
+			&i.ID,
+			&i.Name,
+			&i.CreatedAt,
+			&i.Members,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const loginRevoked = `-- name: LoginRevoked :one
 
 SELECT COUNT(*) AS known, COUNT(revoked_at) AS revoked FROM login WHERE org = $1 AND id = $2
@@ -45,4 +585,159 @@ func (q *Queries) LoginRevoked(ctx context.Context, org sess.OrgID, iD sess.Logi
 	var i LoginRevokedRow
 	err := row.Scan(&i.Known, &i.Revoked)
 	return i, err
+}
+
+const moveInstance = `-- name: MoveInstance :execrows
+UPDATE instance SET project = $3 WHERE org = $1 AND id = $2 AND removed_at IS NULL
+`
+
+func (q *Queries) MoveInstance(ctx context.Context, org sess.OrgID, iD sess.InstanceID, project sess.ProjectID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, moveInstance, org, iD, project)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const moveLiveSessions = `-- name: MoveLiveSessions :execrows
+UPDATE session SET project = $3 WHERE org = $1 AND instance = $2 AND state <> 'ended'
+`
+
+// What runs on an instance goes with it; what is over stays with the project it ran in.
+func (q *Queries) MoveLiveSessions(ctx context.Context, org sess.OrgID, instance sess.InstanceID, project sess.ProjectID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, moveLiveSessions, org, instance, project)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const pageProjects = `-- name: PageProjects :many
+SELECT p.org, p.id, p.name, p.created_at, (SELECT COUNT(*) FROM instance i WHERE i.org = p.org AND i.project = p.id AND i.removed_at IS NULL) AS instances
+FROM project p
+WHERE p.org = $1
+  AND (p.created_at, p.id) < (CAST($2 AS BIGINT), CAST($3 AS TEXT))
+ORDER BY p.created_at DESC, p.id DESC
+LIMIT $4
+`
+
+type PageProjectsRow struct {
+	Org       sess.OrgID
+	ID        sess.ProjectID
+	Name      string
+	CreatedAt int64
+	Instances int64
+}
+
+// A page, newest first, with the instances of each.
+func (q *Queries) PageProjects(ctx context.Context, org sess.OrgID, beforeAt int64, beforeID string, page int32) ([]PageProjectsRow, error) {
+	rows, err := q.db.QueryContext(ctx, pageProjects,
+		org,
+		beforeAt,
+		beforeID,
+		page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []PageProjectsRow{}
+	for rows.Next() {
+		var i PageProjectsRow
+		if err := rows.Scan(
+			&i.Org,
+			&i.ID,
+			&i.Name,
+			&i.CreatedAt,
+			&i.Instances,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const putTeamMember = `-- name: PutTeamMember :execrows
+INSERT INTO team_member (org, team, user_id, source) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+`
+
+// 0 rows: they are in it already, by the same source.
+func (q *Queries) PutTeamMember(ctx context.Context, org sess.OrgID, team sess.TeamID, userID sess.UserID, source string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, putTeamMember,
+		org,
+		team,
+		userID,
+		source,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const renameProject = `-- name: RenameProject :execrows
+UPDATE project SET name = $3 WHERE org = $1 AND id = $2
+`
+
+func (q *Queries) RenameProject(ctx context.Context, org sess.OrgID, iD sess.ProjectID, name string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, renameProject, org, iD, name)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const takeRole = `-- name: TakeRole :execrows
+DELETE FROM role_grant WHERE org = $1 AND id = $2
+`
+
+func (q *Queries) TakeRole(ctx context.Context, org sess.OrgID, iD sess.GrantID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, takeRole, org, iD)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const takeRolesOfTeam = `-- name: TakeRolesOfTeam :execrows
+DELETE FROM role_grant WHERE org = $1 AND team = $2
+`
+
+func (q *Queries) TakeRolesOfTeam(ctx context.Context, org sess.OrgID, team sess.TeamID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, takeRolesOfTeam, org, team)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const takeRolesOfUser = `-- name: TakeRolesOfUser :execrows
+DELETE FROM role_grant WHERE org = $1 AND user_id = $2
+`
+
+func (q *Queries) TakeRolesOfUser(ctx context.Context, org sess.OrgID, userID sess.UserID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, takeRolesOfUser, org, userID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const takeRolesOnProject = `-- name: TakeRolesOnProject :execrows
+DELETE FROM role_grant WHERE org = $1 AND project = $2
+`
+
+func (q *Queries) TakeRolesOnProject(ctx context.Context, org sess.OrgID, project sess.ProjectID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, takeRolesOnProject, org, project)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }

@@ -7,3 +7,149 @@ SELECT COUNT(*) AS known, COUNT(revoked_at) AS revoked FROM login WHERE org = $1
 -- name: APIKeyRevoked :one
 -- Whether there is such a key, and whether it was revoked.
 SELECT COUNT(*) AS known, COUNT(revoked_at) AS revoked FROM api_key WHERE org = $1 AND id = $2;
+
+-- name: CountOrgAdmins :one
+-- The people who can log in now and are org-admin of the whole organisation, by themselves or by a group.
+SELECT COUNT(*) FROM member m
+WHERE m.org = sqlc.arg(org) AND m.kind <> 'machine' AND m.active = 1 AND m.pending = 0 AND m.deleted_at IS NULL
+  AND (m.kind = 'idp' OR EXISTS (SELECT 1 FROM person p WHERE p.id = m.user_id AND p.password_hash <> ''))
+  AND EXISTS (SELECT 1 FROM role_grant g WHERE g.org = m.org AND g.role = 'org-admin' AND g.project = ''
+    AND (g.user_id = m.user_id OR g.team IN (SELECT tm.team FROM team_member tm WHERE tm.org = g.org AND tm.user_id = m.user_id)));
+
+-- name: IsOrgAdmin :one
+-- How many grants make a user org-admin of the whole organisation.
+SELECT COUNT(*) FROM role_grant g
+WHERE g.org = sqlc.arg(org) AND g.role = 'org-admin' AND g.project = ''
+  AND (g.user_id = sqlc.arg(user_id) OR g.team IN (SELECT tm.team FROM team_member tm WHERE tm.org = g.org AND tm.user_id = sqlc.arg(user_id)));
+
+-- name: AddTeam :execrows
+-- 0 rows: there is a group of that name.
+INSERT INTO team (org, id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (org, name) DO NOTHING;
+
+-- name: GetTeam :one
+SELECT * FROM team WHERE org = $1 AND id = $2;
+
+-- name: GetTeamByName :one
+SELECT * FROM team WHERE org = $1 AND name = $2;
+
+-- name: ListTeams :many
+-- A page, newest first, with how many are in each.
+SELECT t.*, (SELECT COUNT(DISTINCT tm.user_id) FROM team_member tm WHERE tm.org = t.org AND tm.team = t.id) AS members
+FROM team t
+WHERE t.org = sqlc.arg(org)
+  AND (t.created_at, t.id) < (CAST(sqlc.arg(before_at) AS BIGINT), CAST(sqlc.arg(before_id) AS TEXT))
+ORDER BY t.created_at DESC, t.id DESC
+LIMIT sqlc.arg(page);
+
+-- name: DeleteTeam :execrows
+-- After its members and grants.
+DELETE FROM team WHERE org = $1 AND id = $2;
+
+-- name: PutTeamMember :execrows
+-- 0 rows: they are in it already, by the same source.
+INSERT INTO team_member (org, team, user_id, source) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+
+-- name: DropTeamMember :execrows
+DELETE FROM team_member WHERE org = $1 AND team = $2 AND user_id = $3 AND source = $4;
+
+-- name: EmptyTeam :execrows
+DELETE FROM team_member WHERE org = $1 AND team = $2;
+
+-- name: LeaveTeams :execrows
+DELETE FROM team_member WHERE org = $1 AND user_id = $2;
+
+-- name: ListTeamMembers :many
+-- Who is in a group and by what, by name.
+SELECT m.user_id, m.name, m.kind, m.active, tm.source FROM team_member tm
+JOIN member m ON m.org = tm.org AND m.user_id = tm.user_id
+WHERE tm.org = $1 AND tm.team = $2 ORDER BY m.name, tm.source LIMIT $3;
+
+-- name: AddProject :execrows
+-- 0 rows: there is a project of that name.
+INSERT INTO project (org, id, name, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (org, name) DO NOTHING;
+
+-- name: PageProjects :many
+-- A page, newest first, with the instances of each.
+SELECT p.*, (SELECT COUNT(*) FROM instance i WHERE i.org = p.org AND i.project = p.id AND i.removed_at IS NULL) AS instances
+FROM project p
+WHERE p.org = sqlc.arg(org)
+  AND (p.created_at, p.id) < (CAST(sqlc.arg(before_at) AS BIGINT), CAST(sqlc.arg(before_id) AS TEXT))
+ORDER BY p.created_at DESC, p.id DESC
+LIMIT sqlc.arg(page);
+
+-- name: RenameProject :execrows
+UPDATE project SET name = $3 WHERE org = $1 AND id = $2;
+
+-- name: CountInProject :one
+-- The instances of a project, and the tokens by which more may come.
+SELECT
+    (SELECT COUNT(*) FROM instance i WHERE i.org = p.org AND i.project = p.id AND i.removed_at IS NULL) AS instances,
+    (SELECT COUNT(*) FROM enrol_token t WHERE t.org = p.org AND t.project = p.id AND t.revoked_at IS NULL
+        AND t.used < t.uses AND t.expires_at > CAST(sqlc.arg(now) AS BIGINT)) AS tokens
+FROM project p WHERE p.org = sqlc.arg(org) AND p.id = sqlc.arg(id);
+
+-- name: DeleteProject :execrows
+DELETE FROM project WHERE org = $1 AND id = $2;
+
+-- name: MoveInstance :execrows
+UPDATE instance SET project = $3 WHERE org = $1 AND id = $2 AND removed_at IS NULL;
+
+-- name: MoveLiveSessions :execrows
+-- What runs on an instance goes with it; what is over stays with the project it ran in.
+UPDATE session SET project = $3 WHERE org = $1 AND instance = $2 AND state <> 'ended';
+
+-- name: GiveRole :execrows
+-- 0 rows: they have it already. One of user_id and team is empty.
+INSERT INTO role_grant (org, id, user_id, team, role, project, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (org, user_id, team, role, project) DO NOTHING;
+
+-- name: GetGrant :one
+SELECT g.*, CAST(COALESCE(m.name, '') AS TEXT) AS user_name, CAST(COALESCE(t.name, '') AS TEXT) AS team_name,
+       CAST(COALESCE(p.name, '') AS TEXT) AS project_name
+FROM role_grant g
+LEFT JOIN member m ON m.org = g.org AND m.user_id = g.user_id
+LEFT JOIN team t ON t.org = g.org AND t.id = g.team
+LEFT JOIN project p ON p.org = g.org AND p.id = g.project
+WHERE g.org = $1 AND g.id = $2;
+
+-- name: FindGrant :one
+SELECT id FROM role_grant WHERE org = $1 AND user_id = $2 AND team = $3 AND role = $4 AND project = $5;
+
+-- name: ListGrants :many
+-- A page, newest first. Empty owner, empty of_team: everybody's.
+SELECT g.*, CAST(COALESCE(m.name, '') AS TEXT) AS user_name, CAST(COALESCE(t.name, '') AS TEXT) AS team_name,
+       CAST(COALESCE(p.name, '') AS TEXT) AS project_name
+FROM role_grant g
+LEFT JOIN member m ON m.org = g.org AND m.user_id = g.user_id
+LEFT JOIN team t ON t.org = g.org AND t.id = g.team
+LEFT JOIN project p ON p.org = g.org AND p.id = g.project
+WHERE g.org = sqlc.arg(org)
+  AND (g.created_at, g.id) < (CAST(sqlc.arg(before_at) AS BIGINT), CAST(sqlc.arg(before_id) AS TEXT))
+  AND (CAST(sqlc.arg(every_project) AS BIGINT) = 1 OR CAST(sqlc.arg(projects) AS TEXT) LIKE '%,' || g.project || ',%')
+  AND (CAST(sqlc.arg(owner) AS TEXT) = '' OR g.user_id = CAST(sqlc.arg(owner) AS TEXT))
+  AND (CAST(sqlc.arg(of_team) AS TEXT) = '' OR g.team = CAST(sqlc.arg(of_team) AS TEXT))
+  AND (CAST(sqlc.arg(of_project) AS TEXT) = '' OR g.project = CAST(sqlc.arg(of_project) AS TEXT))
+ORDER BY g.created_at DESC, g.id DESC
+LIMIT sqlc.arg(page);
+
+-- name: ListGrantsOfTeam :many
+SELECT * FROM role_grant WHERE org = $1 AND team = $2 ORDER BY created_at, id;
+
+-- name: TakeRole :execrows
+DELETE FROM role_grant WHERE org = $1 AND id = $2;
+
+-- name: TakeRolesOfUser :execrows
+DELETE FROM role_grant WHERE org = $1 AND user_id = $2;
+
+-- name: TakeRolesOfTeam :execrows
+DELETE FROM role_grant WHERE org = $1 AND team = $2;
+
+-- name: TakeRolesOnProject :execrows
+DELETE FROM role_grant WHERE org = $1 AND project = $2;
+
+-- name: CountRoles :one
+-- Whether the organisation has a role of its own of this name.
+SELECT COUNT(*) FROM role WHERE org = $1 AND name = $2;
+
+-- name: ListOwnRoles :many
+SELECT name FROM role WHERE org = $1 ORDER BY name LIMIT $2;
