@@ -12,7 +12,7 @@ import (
 )
 
 // programs are what scripts and screens drive; scripts/deps installs them.
-var programs = []string{"vim", "tmux", "asciinema", "bash", "setpriv", "python3", "sha256sum", "ps"}
+var programs = []string{"vim", "tmux", "asciinema", "bash", "setpriv", "python3", "sha256sum", "ps", "nginx", "tinyproxy"}
 
 // binaries is where the three programs under test are; TestMain builds them before any test runs.
 var binaries string
@@ -32,6 +32,10 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (code int, err error) {
+	// Where Debian has daemons; not everybody's PATH has it.
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin"); err != nil {
+		return 1, err
+	}
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
 			return 1, fmt.Errorf("%s is not installed: run scripts/deps", p)

@@ -31,8 +31,9 @@ const (
 // world is a server with agents, and an admin who is logged in.
 type world struct {
 	dir    string
-	key    string // an API key of the admin's, for looking at the evidence however the test left the login
-	public string // the URL in front of proxies; empty: the server's own
+	key    string   // an API key of the admin's, for looking at the evidence however the test left the login
+	public string   // the URL in front of proxies; empty: the server's own
+	flags  []string // more of the server's
 
 	lmu    sync.Mutex // protects the following
 	listen string     // once known, so that a restarted server is where it was
@@ -100,13 +101,16 @@ func pollFor(limit time.Duration, what string, wrong func() error) error {
 	}
 }
 
-// newWorld starts a server, and makes its admin. public, if not empty, is the URL that it is reached by through proxies.
-func newWorld(public string) (*world, error) {
+// newWorld starts a server. public, if not empty, is the URL that it is reached by through proxies; more is said by options.
+func newWorld(public string, options ...func(*world)) (*world, error) {
 	dir, err := os.MkdirTemp(filepath.Dir(binaries), "world.")
 	if err != nil {
 		return nil, err
 	}
 	w := &world{dir: dir, public: public, listen: "127.0.0.1:0", agents: map[string]*process{}, routes: map[string][]string{}}
+	for _, o := range options {
+		o(w)
+	}
 	return w, w.startServer()
 }
 
@@ -214,6 +218,7 @@ func (w *world) startServer() error {
 	if w.public != "" {
 		args = append(args, "--public-url", w.public)
 	}
+	args = append(args, w.flags...)
 	p, err := w.spawn("server", nil, "sess-server", args...)
 	if err != nil {
 		return err

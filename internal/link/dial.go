@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,6 +61,8 @@ func (d *Dialer) HTTPClient() *http.Client {
 			IdleConnTimeout:       idleTimeout,
 			MaxIdleConnsPerHost:   2,
 			DisableCompression:    true,
+
+			OnProxyConnectResponse: proxyAnswer,
 		}
 		d.http = &http.Client{Transport: &transport{base: t}, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // a redirect would carry the credential somewhere else
@@ -151,8 +154,21 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			"if it is the server's own, name the server with its pin: "+r.URL.Scheme+"://"+r.URL.Host+"#pin=sha256:…")
 	case errors.As(err, &cert):
 		return nil, sess.Wrap(err, sess.CodeUnavailable, "the certificate of "+r.URL.Host+" is not valid: "+cert.Err.Error(), "check the address and the machine's clock")
+	case strings.Contains(err.Error(), "protocol version not supported"): // crypto/tls has no type for what the other side says
+		return nil, sess.Wrap(err, sess.CodeUnavailable, r.URL.Host+" does not speak TLS 1.3", "sess-server does: let the proxy in front of it, too (nginx: ssl_protocols TLSv1.3)")
 	}
 	return nil, err
+}
+
+// proxyAnswer gives the refusal of a proxy on the way a face.
+func proxyAnswer(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Response) error {
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return nil
+	case http.StatusProxyAuthRequired, http.StatusUnauthorized: // tinyproxy says the latter
+		return sess.New(sess.CodeUnavailable, "the proxy "+proxy.Host+" wants another user and password", "put them into HTTPS_PROXY: http://USER:PASSWORD@"+proxy.Host)
+	}
+	return sess.New(sess.CodeUnavailable, fmt.Sprintf("the proxy %s lets nobody through to there: %s", proxy.Host, http.StatusText(resp.StatusCode)), "HTTPS_PROXY names it; NO_PROXY lists hosts that need none")
 }
 
 // upgrader puts a sock under a WebSocket that the client has just opened.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -107,7 +106,7 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 func serveCommand(p Process) *cobra.Command {
 	var cfg Config
-	var tlsMode, format, level string
+	var tlsMode, format, level, header string
 	var proxies []string
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -122,9 +121,10 @@ func serveCommand(p Process) *cobra.Command {
 				return &usageError{err, cmd.CommandPath()}
 			}
 			var err error
-			if cfg.TrustedProxies, err = parsePrefixes(proxies); err != nil {
-				return &usageError{err, cmd.CommandPath()}
+			if cfg.TrustedProxies, err = sess.ParseAddresses(proxies); err != nil {
+				return &usageError{fmt.Errorf("trusted proxies: %w (%s)", err, sess.Public(err).Hint), cmd.CommandPath()}
 			}
+			cfg.ProxyHeader = ProxyHeader(strings.ToLower(header))
 			if cfg.Log, err = newLogger(p.Stderr, format, level); err != nil {
 				return &usageError{err, cmd.CommandPath()}
 			}
@@ -142,7 +142,8 @@ func serveCommand(p Process) *cobra.Command {
 	f.StringVar(&cfg.TLSKey, "tls-key", "", "PEM file with the certificate's key")
 	f.StringVar(&cfg.AgentBinaries, "agent-binaries", "", "directory of sess-agent-OS-ARCH files and their SHA256SUMS, for the install line")
 	f.StringVar(&cfg.Database, "database", "", "postgres://… (default: SQLite in the data directory); set it by variable or file when it holds a password")
-	f.StringSliceVar(&proxies, "trusted-proxy", nil, "address or network of a proxy whose X-Forwarded-For is believed; repeatable")
+	f.StringSliceVar(&proxies, "trusted-proxies", nil, "addresses and networks of proxies that are believed when they say for whom they call, with commas between; repeatable")
+	f.StringVar(&header, "proxy-header", string(ProxyXForwardedFor), "where trusted proxies say so: x-forwarded-for or forwarded; the one your proxy writes")
 	f.BoolVar(&cfg.IDPAllowPrivate, "idp-allow-private", false, "let identity providers be on this machine or a private network, and speak http: whoever may set one up can then reach what this machine can")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
@@ -219,22 +220,6 @@ func readConfigFile(flags *pflag.FlagSet, lookup func(string) (string, bool)) (m
 		settings[name] = strings.TrimSpace(value)
 	}
 	return settings, nil
-}
-
-func parsePrefixes(in []string) ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	for _, s := range in {
-		if a, err := netip.ParseAddr(s); err == nil {
-			out = append(out, netip.PrefixFrom(a, a.BitLen()))
-			continue
-		}
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			return nil, fmt.Errorf("trusted proxy %q is no address or network", s)
-		}
-		out = append(out, p.Masked())
-	}
-	return out, nil
 }
 
 func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {

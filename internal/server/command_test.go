@@ -64,7 +64,7 @@ func TestCommandLine(t *testing.T) {
 		{name: "missing file", args: []string{"serve", "--config", "/nowhere"}, code: 2, stderr: "/nowhere"},
 		{name: "bad log format", args: []string{"serve", "--log-format", "xml"}, code: 2, stderr: "text or json"},
 		{name: "bad log level", args: []string{"serve", "--log-level", "loud"}, code: 2, stderr: "debug"},
-		{name: "bad proxy", args: []string{"serve", "--trusted-proxy", "x"}, code: 2, stderr: "trusted proxy"},
+		{name: "bad proxy", args: []string{"serve", "--trusted-proxies", "x"}, code: 2, stderr: "trusted proxies"},
 		{name: "admin without a server", args: []string{"admin", "link", "--data-dir", dir}, code: 1, stderr: "no server runs"},
 		{name: "admin without a directory", args: []string{"admin", "verify-audit"}, code: 2, stderr: "--data-dir"},
 	} {

@@ -37,8 +37,9 @@ type Config struct {
 	// the server gives out no binaries.
 	AgentBinaries string
 	Database      string // postgres://…; empty: SQLite in DataDir
-	// TrustedProxies may say on whose behalf they call, in X-Forwarded-For.
-	TrustedProxies []netip.Prefix
+	// TrustedProxies may say on whose behalf they call, in ProxyHeader; nobody else may.
+	TrustedProxies sess.Addresses
+	ProxyHeader    ProxyHeader // empty: X-Forwarded-For
 	// IDPAllowPrivate lets identity providers be on this machine and on private networks, and speak http.
 	IDPAllowPrivate bool
 	Version         string
@@ -96,6 +97,12 @@ func (c *Config) check() error {
 		return sess.New(sess.CodeInvalid, "no certificate is given", "use --tls-cert FILE and --tls-key FILE")
 	case c.TLS != TLSSelfSigned && c.TLS != TLSFiles && c.TLS != TLSOff:
 		return sess.New(sess.CodeInvalid, fmt.Sprintf("unknown TLS mode %q", c.TLS), "use self-signed or off, or --tls-cert and --tls-key")
+	}
+	if c.ProxyHeader == "" {
+		c.ProxyHeader = ProxyXForwardedFor
+	}
+	if c.ProxyHeader != ProxyXForwardedFor && c.ProxyHeader != ProxyForwarded {
+		return sess.New(sess.CodeInvalid, fmt.Sprintf("unknown proxy header %q", c.ProxyHeader), "use x-forwarded-for or forwarded")
 	}
 	if c.Notices == nil {
 		c.Notices = io.Discard

@@ -145,7 +145,7 @@ type strangers struct {
 	mu     sync.Mutex // protects the following
 	total  int
 	byAddr map[netip.Addr]int
-	conns  map[string]*strangerConn // by remote address and port
+	conns  map[string]*strangerConn // all that are open, by remote address and port
 }
 
 func newStrangers(maxAll, perAddr int) *strangers {
@@ -156,10 +156,10 @@ func newStrangers(maxAll, perAddr int) *strangers {
 type strangerConn struct {
 	*net.TCPConn
 	s       *strangers
-	addr    netip.Addr // what it counts for; zero: only in the total
 	remote  string
-	counted bool // protected by s.mu
-	shaking bool // protected by s.mu: in the TLS handshake
+	addr    netip.Addr // protected by s.mu: what it counts for; zero: only in the total
+	counted bool       // protected by s.mu
+	shaking bool       // protected by s.mu: in the TLS handshake
 }
 
 // admit takes c into the count, unless a limit is reached.
@@ -168,21 +168,44 @@ func (s *strangers) admit(c net.Conn, exempt func(netip.Addr) bool) (*strangerCo
 	if !ok {
 		return nil, false
 	}
-	sc := &strangerConn{TCPConn: tcp, s: s, remote: c.RemoteAddr().String(), counted: true, shaking: true}
-	if a := addrOf(sc.remote); a.IsValid() && (exempt == nil || !exempt(a)) {
-		sc.addr = network(a)
-	}
+	sc := &strangerConn{TCPConn: tcp, s: s, remote: c.RemoteAddr().String(), shaking: true}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.total >= s.max || sc.addr.IsValid() && s.byAddr[sc.addr] >= s.perAddr {
+	if !s.count(sc, addrOf(sc.remote), exempt) {
 		return nil, false
-	}
-	s.total++
-	if sc.addr.IsValid() {
-		s.byAddr[sc.addr]++
 	}
 	s.conns[sc.remote] = sc
 	return sc, true
+}
+
+// count counts c for an address, unless a limit is reached. It must be called with mu held and c not counted.
+func (s *strangers) count(c *strangerConn, a netip.Addr, exempt func(netip.Addr) bool) bool {
+	c.addr = netip.Addr{}
+	if a.IsValid() && (exempt == nil || !exempt(a)) {
+		c.addr = network(a)
+	}
+	if s.total >= s.max || c.addr.IsValid() && s.byAddr[c.addr] >= s.perAddr {
+		return false
+	}
+	c.counted = true
+	s.total++
+	if c.addr.IsValid() {
+		s.byAddr[c.addr]++
+	}
+	return true
+}
+
+// behind says whom the next request on the connection from remote is for: a proxy in front has many clients, one after the
+// other, on one connection. From now on it counts for that client, as a stranger; false: who has too many of them.
+func (s *strangers) behind(remote string, client netip.Addr, exempt func(netip.Addr) bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.conns[remote]
+	if c == nil {
+		return true
+	}
+	s.uncount(c)
+	return s.count(c, client, exempt)
 }
 
 // known takes the connection from remote out of the count: it has shown who it is.
@@ -206,7 +229,6 @@ func (s *strangers) uncount(c *strangerConn) {
 			delete(s.byAddr, c.addr)
 		}
 	}
-	delete(s.conns, c.remote)
 }
 
 // closeStrangersIn closes the connections that are in their handshake, and then runs wait.
@@ -235,6 +257,9 @@ func (c *strangerConn) handshaken() {
 func (c *strangerConn) Close() error {
 	c.s.mu.Lock()
 	c.s.uncount(c)
+	if c.s.conns[c.remote] == c {
+		delete(c.s.conns, c.remote)
+	}
 	c.s.mu.Unlock()
 	return c.TCPConn.Close()
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/sessctl/sess/internal/api"
@@ -39,7 +38,7 @@ const responseTimeout = time.Minute
 // turns panics into problem documents, and logs.
 func (s *Server) outer(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		req := request{id: newRequestID(), addr: clientAddr(r, s.cfg.TrustedProxies), remote: r.RemoteAddr}
+		req := request{id: newRequestID(), addr: s.client(r), remote: r.RemoteAddr}
 		start := s.now()
 		h := w.Header()
 		h.Set("X-Request-Id", req.id)
@@ -71,9 +70,28 @@ func (s *Server) outer(next http.Handler) http.Handler {
 			s.log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("request_id", req.id), slog.String("method", r.Method),
 				slog.String("path", r.URL.Path), slog.Int("status", sw.status), slog.String("client", req.addr.String()), slog.Duration("took", s.now().Sub(start)))
 		}()
-		next.ServeHTTP(sw, r.WithContext(context.WithValue(r.Context(), requestKey{}, req)))
+		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
+		if s.crowded(sw, r, req) {
+			return
+		}
+		next.ServeHTTP(sw, r)
 	})
 }
+
+// crowded refuses a request of a client behind a trusted proxy that has too many connections there without having shown who
+// it is: the listener, who limits the others, sees the proxy only.
+func (s *Server) crowded(w http.ResponseWriter, r *http.Request, req request) bool {
+	if !s.cfg.TrustedProxies.Contains(addrOf(req.remote)) || s.strangers.behind(req.remote, req.addr, s.exempt) {
+		return false
+	}
+	s.refused(r.Context(), req.addr, sess.CodeLimited)
+	w.Header().Set("Connection", "close")
+	s.writeError(w, req, sess.New(sess.CodeLimited, "too many connections from your address", "close some, or log in with them"))
+	return true
+}
+
+// exempt reports whether an address is not limited by itself: this machine's, or a trusted proxy's.
+func (s *Server) exempt(a netip.Addr) bool { return a.IsLoopback() || s.cfg.TrustedProxies.Contains(a) }
 
 // writeError answers with the problem document of err, and logs what the document does not say.
 func (s *Server) writeError(w http.ResponseWriter, req request, err error) {
@@ -102,30 +120,6 @@ func newRequestID() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails: it crashes the program instead
 	return "req_" + hex.EncodeToString(b[:])
-}
-
-// clientAddr gives the address of the client: the connection's, or what a trusted proxy says it is. Proxies append to
-// X-Forwarded-For, so it is read from its end for as long as the one who wrote is trusted.
-func clientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {
-	addr := addrOf(r.RemoteAddr)
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && trusts(trusted, addr); i-- {
-		a, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		addr = a.Unmap().WithZone("")
-	}
-	return addr
-}
-
-func trusts(trusted []netip.Prefix, a netip.Addr) bool {
-	for _, p := range trusted {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
 }
 
 // statusWriter remembers the status of an answer.

@@ -163,8 +163,7 @@ func (s *Server) openPort(ctx context.Context) (err error) {
 		}
 	}
 	s.info = api.ServerInfo{Name: s.public.Hostname(), Version: s.cfg.Version, Protocol: wire.Version}
-	exempt := func(a netip.Addr) bool { return a.IsLoopback() || trusts(s.cfg.TrustedProxies, a) }
-	s.listener = newListener(s.tcp, tlsConfig, s.strangers, exempt, handshakeTimeout)
+	s.listener = newListener(s.tcp, tlsConfig, s.strangers, s.exempt, handshakeTimeout)
 	s.onClose(s.listener.Close)
 	return nil
 }

@@ -150,9 +150,22 @@ func (k TokenKind) name() string {
 	return "an unknown token"
 }
 
-func tokenKind(k TokenKind) bool {
-	return k == TokenAPIKey || k == TokenLogin || k == TokenEnrol || k == TokenInvite
+// TokenKinds lists all kinds of token.
+func TokenKinds() []TokenKind { return []TokenKind{TokenAPIKey, TokenLogin, TokenEnrol, TokenInvite} }
+
+// TokenPattern is a regular expression (RE2, and PCRE as well) that finds every token in a text, for secret scanners. What it
+// finds and has a right checksum is a token; ParseToken checks it.
+func TokenPattern() string {
+	kinds := make([]string, 0, len(TokenKinds()))
+	for _, k := range TokenKinds() {
+		kinds = append(kinds, string(k))
+	}
+	const letters = "[a-kmnp-z2-9]"
+	short, long := idEncoding.EncodedLen(secretSize+checkSize), idEncoding.EncodedLen(secretSize+PinSize+checkSize)
+	return fmt.Sprintf(`\b(%s)_(%s{%d}|%s{%d})\b`, strings.Join(kinds, "|"), letters, long, letters, short)
 }
+
+func tokenKind(k TokenKind) bool { return containsKind(TokenKinds(), k) }
 
 func containsKind(kinds []TokenKind, k TokenKind) bool {
 	for _, w := range kinds {
@@ -165,7 +178,7 @@ func containsKind(kinds []TokenKind, k TokenKind) bool {
 
 func wantedPrefixes(want []TokenKind) string {
 	if len(want) == 0 {
-		want = []TokenKind{TokenAPIKey, TokenLogin, TokenEnrol, TokenInvite}
+		want = TokenKinds()
 	}
 	s := make([]string, len(want))
 	for i, k := range want {
