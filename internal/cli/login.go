@@ -17,33 +17,46 @@ import (
 
 func (a *app) loginCmd() *cobra.Command {
 	var email, passwordFile string
+	var by browserLogin
 	c := &cobra.Command{
 		Use:   "login",
 		Short: "Log in to a server",
 		Long: "Logs in with e-mail address and password and keeps the login in the system's keyring, or, where there is none,\n" +
 			"in a file only you can read. A server with a certificate of its own is named with its pin; on a terminal sessctl\n" +
-			"shows the pin and asks, as ssh does, and from then on refuses any other certificate.",
+			"shows the pin and asks, as ssh does, and from then on refuses any other certificate.\n\n" +
+			"Where the server has identity providers, or with --browser, the login takes place in the browser, at the server's\n" +
+			"own pages, which send you on; without a display, or with --device, in any browser by a code.",
 		Example: `  sessctl login --server https://sess.example.com
   sessctl login --server https://10.0.0.5:8443#pin=sha256:…
-  sessctl login --email me@example.com --password-file - < secret`,
+  sessctl login --email me@example.com --password-file - < secret
+  sessctl login --org example --idp okta
+  sessctl login --device`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.login(cmd.Context(), email, passwordFile)
+			return a.login(cmd.Context(), by, email, passwordFile)
 		},
 	}
 	c.Flags().StringVar(&email, "email", "", "the e-mail `address` to log in with")
 	c.Flags().StringVar(&email, "user", "", "the same as --email")
 	c.Flags().StringVar(&passwordFile, "password-file", "", "read the password from `FILE`, or from standard input with -")
+	by.register(c)
+	c.Flags().StringVar(&by.org, "org", "", "the organisation's `NAME`, if you are in several or log in by a browser")
 	return a.jsonFlag(c)
 }
 
-func (a *app) login(ctx context.Context, email, passwordFile string) error {
+func (a *app) login(ctx context.Context, by browserLogin, email, passwordFile string) error {
 	server, err := a.loginServer()
 	if err != nil {
 		return err
 	}
 	if server, err = a.trust(ctx, server); err != nil {
 		return err
+	}
+	if browser, err := by.wanted(ctx, a, server, email != "" || passwordFile != ""); err != nil || browser {
+		if err != nil {
+			return err
+		}
+		return by.login(ctx, a, server)
 	}
 	if email == "" {
 		c, err := a.config()

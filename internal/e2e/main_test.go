@@ -12,7 +12,7 @@ import (
 )
 
 // programs are what scripts and screens drive; scripts/deps installs them.
-var programs = []string{"vim", "tmux", "asciinema", "bash", "setpriv", "python3", "sha256sum", "ps", "nginx", "tinyproxy"}
+var programs = []string{"vim", "tmux", "asciinema", "bash", "setpriv", "python3", "sha256sum", "ps", "nginx", "tinyproxy", "node", "chromium"}
 
 // binaries is where the three programs under test are; TestMain builds them before any test runs.
 var binaries string

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sessctl/sess/internal/api"
@@ -69,7 +70,9 @@ type Service struct {
 	idpAllowHTTP bool
 
 	failures failures
-	sealer   sealer
+
+	flowsPurged atomic.Int64 // when old flows were last deleted, microseconds
+	sealer      sealer
 }
 
 // New makes a Service.

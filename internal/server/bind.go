@@ -69,7 +69,7 @@ func (s *Server) operation(id, method, path, summary string, public bool) huma.O
 	}
 	if public {
 		limit := s.publicRate
-		if id == api.Login.ID || id == api.Accept.ID {
+		if slices.Contains([]string{api.Login.ID, api.Accept.ID, api.StartDevice.ID}, id) {
 			limit = s.passwordRate
 		}
 		h.Middlewares = huma.Middlewares{s.limited(limit)}

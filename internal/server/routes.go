@@ -51,6 +51,7 @@ func (s *Server) routes() http.Handler {
 	bind(s, api.ListAudit, s.listAudit)
 	bind(s, api.VerifyAudit, noIn(s.verifyAudit))
 
+	s.routesPages(mux, s.pages)
 	mux.HandleFunc("GET "+api.PathStream, s.serveStream)
 	mux.HandleFunc("GET "+api.PathAgent, s.serveControl)
 	mux.HandleFunc("GET "+api.PathRecordingData, s.download(s.recordingData))

@@ -63,6 +63,7 @@ type Server struct {
 	publicRate   *rateLimiter
 	passwordRate *rateLimiter
 	strangers    *strangers
+	pages        *pages
 	binaries     *binaries
 	tcp          net.Listener
 	listener     *listener
@@ -87,7 +88,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		strangers: newStrangers(maxStrangers, maxStrangersPerAddr),
 	}
 	s.publicRate.free = netip.Addr.IsLoopback // passwords are limited for everybody
-	for _, step := range []func(context.Context) error{s.openFiles, s.openPort, s.openRooms, s.firstStart} {
+	for _, step := range []func(context.Context) error{s.openPages, s.openFiles, s.openPort, s.openRooms, s.firstStart} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}

@@ -183,6 +183,7 @@ type LoginFlow struct {
 	Handle      string
 	Person      string
 	UserID      sess.UserID
+	Password    string
 	MFAAt       *int64
 	Token       string
 	DoneAt      *int64

@@ -179,8 +179,8 @@ func (q *Queries) CreateIDPMember(ctx context.Context, arg CreateIDPMemberParams
 
 const createLoginFlow = `-- name: CreateLoginFlow :exec
 INSERT INTO login_flow (id, kind, created_at, expires_at, client, address, browser, org, idp, idp_name, redirect_uri, challenge, client_state,
-    user_code, poll_seconds, state, request, handle, person, user_id, token)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $10, $11, $12, $13, $14, '', '', '', '', '', $15)
+    user_code, poll_seconds, state, request, handle, person, user_id, password, token)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $10, $11, $12, $13, $14, '', '', '', '', '', '', $15)
 `
 
 type CreateLoginFlowParams struct {
@@ -286,21 +286,22 @@ func (q *Queries) DenyLoginFlow(ctx context.Context, iD string, browser string, 
 }
 
 const endLoginFlow = `-- name: EndLoginFlow :execrows
-UPDATE login_flow SET org = $3, idp = $4, user_id = $5, mfa_at = $6, token = $7,
-    expires_at = $8, done_at = $9, state = '', handle = '', person = '', user_code = ''
+UPDATE login_flow SET org = $3, idp = $4, user_id = $5, mfa_at = $6, password = $7, token = $8,
+    expires_at = $9, done_at = $10, state = '', handle = '', person = '', user_code = ''
 WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL
 `
 
 type EndLoginFlowParams struct {
-	ID      string
-	Browser string
-	Chosen  sess.OrgID
-	IDP     sess.IDPID
-	UserID  sess.UserID
-	MFAAt   *int64
-	Token   string
-	Until   int64
-	Now     *int64
+	ID       string
+	Browser  string
+	Chosen   sess.OrgID
+	IDP      sess.IDPID
+	UserID   sess.UserID
+	MFAAt    *int64
+	Password string
+	Token    string
+	Until    int64
+	Now      *int64
 }
 
 // Somebody proved who they are: 0 rows means that the flow was over.
@@ -312,6 +313,7 @@ func (q *Queries) EndLoginFlow(ctx context.Context, arg EndLoginFlowParams) (int
 		arg.IDP,
 		arg.UserID,
 		arg.MFAAt,
+		arg.Password,
 		arg.Token,
 		arg.Until,
 		arg.Now,
@@ -353,6 +355,34 @@ func (q *Queries) FindTeamForIDP(ctx context.Context, org sess.OrgID, name strin
 	var id sess.TeamID
 	err := row.Scan(&id)
 	return id, err
+}
+
+const firstOrgs = `-- name: FirstOrgs :many
+SELECT id FROM org LIMIT 2
+`
+
+// Whether there is more than one org.
+func (q *Queries) FirstOrgs(ctx context.Context) ([]sess.OrgID, error) {
+	rows, err := q.db.QueryContext(ctx, firstOrgs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []sess.OrgID{}
+	for rows.Next() {
+		var id sess.OrgID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const getIDP = `-- name: GetIDP :one
@@ -460,7 +490,7 @@ func (q *Queries) GetIDPByName(ctx context.Context, org sess.OrgID, name string)
 }
 
 const getLoginFlow = `-- name: GetLoginFlow :one
-SELECT id, kind, created_at, expires_at, client, address, browser, org, idp, idp_name, redirect_uri, challenge, client_state, user_code, poll_seconds, polled_at, confirmed_at, state, request, handle, person, user_id, mfa_at, token, done_at, denied_at, used_at FROM login_flow WHERE id = $1
+SELECT id, kind, created_at, expires_at, client, address, browser, org, idp, idp_name, redirect_uri, challenge, client_state, user_code, poll_seconds, polled_at, confirmed_at, state, request, handle, person, user_id, password, mfa_at, token, done_at, denied_at, used_at FROM login_flow WHERE id = $1
 `
 
 func (q *Queries) GetLoginFlow(ctx context.Context, id string) (LoginFlow, error) {
@@ -489,6 +519,7 @@ func (q *Queries) GetLoginFlow(ctx context.Context, id string) (LoginFlow, error
 		&i.Handle,
 		&i.Person,
 		&i.UserID,
+		&i.Password,
 		&i.MFAAt,
 		&i.Token,
 		&i.DoneAt,
@@ -499,7 +530,7 @@ func (q *Queries) GetLoginFlow(ctx context.Context, id string) (LoginFlow, error
 }
 
 const getLoginFlowByState = `-- name: GetLoginFlowByState :one
-SELECT id, kind, created_at, expires_at, client, address, browser, org, idp, idp_name, redirect_uri, challenge, client_state, user_code, poll_seconds, polled_at, confirmed_at, state, request, handle, person, user_id, mfa_at, token, done_at, denied_at, used_at FROM login_flow WHERE state = $1 AND state <> ''
+SELECT id, kind, created_at, expires_at, client, address, browser, org, idp, idp_name, redirect_uri, challenge, client_state, user_code, poll_seconds, polled_at, confirmed_at, state, request, handle, person, user_id, password, mfa_at, token, done_at, denied_at, used_at FROM login_flow WHERE state = $1 AND state <> ''
 `
 
 func (q *Queries) GetLoginFlowByState(ctx context.Context, state string) (LoginFlow, error) {
@@ -528,6 +559,7 @@ func (q *Queries) GetLoginFlowByState(ctx context.Context, state string) (LoginF
 		&i.Handle,
 		&i.Person,
 		&i.UserID,
+		&i.Password,
 		&i.MFAAt,
 		&i.Token,
 		&i.DoneAt,
@@ -538,7 +570,7 @@ func (q *Queries) GetLoginFlowByState(ctx context.Context, state string) (LoginF
 }
 
 const getLoginFlowByToken = `-- name: GetLoginFlowByToken :one
-SELECT id, kind, created_at, expires_at, client, address, browser, org, idp, idp_name, redirect_uri, challenge, client_state, user_code, poll_seconds, polled_at, confirmed_at, state, request, handle, person, user_id, mfa_at, token, done_at, denied_at, used_at FROM login_flow WHERE token = $1 AND token <> ''
+SELECT id, kind, created_at, expires_at, client, address, browser, org, idp, idp_name, redirect_uri, challenge, client_state, user_code, poll_seconds, polled_at, confirmed_at, state, request, handle, person, user_id, password, mfa_at, token, done_at, denied_at, used_at FROM login_flow WHERE token = $1 AND token <> ''
 `
 
 func (q *Queries) GetLoginFlowByToken(ctx context.Context, token string) (LoginFlow, error) {
@@ -567,6 +599,7 @@ func (q *Queries) GetLoginFlowByToken(ctx context.Context, token string) (LoginF
 		&i.Handle,
 		&i.Person,
 		&i.UserID,
+		&i.Password,
 		&i.MFAAt,
 		&i.Token,
 		&i.DoneAt,
@@ -577,7 +610,7 @@ func (q *Queries) GetLoginFlowByToken(ctx context.Context, token string) (LoginF
 }
 
 const getLoginFlowByUserCode = `-- name: GetLoginFlowByUserCode :one
-SELECT id, kind, created_at, expires_at, client, address, browser, org, idp, idp_name, redirect_uri, challenge, client_state, user_code, poll_seconds, polled_at, confirmed_at, state, request, handle, person, user_id, mfa_at, token, done_at, denied_at, used_at FROM login_flow WHERE user_code = $1 AND user_code <> '' AND done_at IS NULL AND denied_at IS NULL AND expires_at > $2
+SELECT id, kind, created_at, expires_at, client, address, browser, org, idp, idp_name, redirect_uri, challenge, client_state, user_code, poll_seconds, polled_at, confirmed_at, state, request, handle, person, user_id, password, mfa_at, token, done_at, denied_at, used_at FROM login_flow WHERE user_code = $1 AND user_code <> '' AND done_at IS NULL AND denied_at IS NULL AND expires_at > $2
 ORDER BY created_at LIMIT 1
 `
 
@@ -607,6 +640,7 @@ func (q *Queries) GetLoginFlowByUserCode(ctx context.Context, userCode string, n
 		&i.Handle,
 		&i.Person,
 		&i.UserID,
+		&i.Password,
 		&i.MFAAt,
 		&i.Token,
 		&i.DoneAt,
@@ -795,30 +829,13 @@ func (q *Queries) SendLoginFlow(ctx context.Context, arg SendLoginFlowParams) (i
 	return result.RowsAffected()
 }
 
-const setLoginProvider = `-- name: SetLoginProvider :execrows
-UPDATE login SET idp = $3, mfa_at = $4, stage = $5, expires_at = $6
-WHERE org = $1 AND hash = $2
+const shortenLogin = `-- name: ShortenLogin :execrows
+UPDATE login SET expires_at = $3 WHERE org = $1 AND hash = $2 AND expires_at > $3
 `
 
-type SetLoginProviderParams struct {
-	Org   sess.OrgID
-	Hash  string
-	IDP   sess.IDPID
-	MFAAt *int64
-	Stage sess.Stage
-	Until int64
-}
-
-// What a login that came by a browser knows beside its token.
-func (q *Queries) SetLoginProvider(ctx context.Context, arg SetLoginProviderParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, setLoginProvider,
-		arg.Org,
-		arg.Hash,
-		arg.IDP,
-		arg.MFAAt,
-		arg.Stage,
-		arg.Until,
-	)
+// A provider may say how long its logins are valid at most.
+func (q *Queries) ShortenLogin(ctx context.Context, org sess.OrgID, hash string, until int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, shortenLogin, org, hash, until)
 	if err != nil {
 		return 0, err
 	}

@@ -14,6 +14,7 @@ import (
 // partial index from end to end (what lives, what has no place yet) is no such scan.
 var scans = map[string]string{
 	"AnyIDP":             "it stops at the first row",
+	"FirstOrgs":          "it stops at the second row",
 	"ForgetLinksOfNode":  "once, when a server starts",
 	"ListAuditLogs":      "by hand, when all logs are checked",
 	"PurgeLoginFailures": "housekeeping; nothing in it is older than the window that is counted",

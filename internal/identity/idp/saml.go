@@ -30,7 +30,7 @@ var multiFactorContexts = []string{
 	"urn:oasis:names:tc:SAML:2.0:ac:classes:MobileTwoFactorContract", "urn:oasis:names:tc:SAML:2.0:ac:classes:MobileTwoFactorUnregistered",
 }
 
-const bearer = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
+const confirmedByBearer = "urn:oasis:names:tc:SAML:2.0:cm:bearer" //nolint:gosec // a name of SAML
 
 type samlProvider struct{ Config }
 
@@ -216,7 +216,7 @@ func (s *samlProvider) judge(sp *saml.ServiceProvider, a *saml.Assertion) error 
 	ours := slices.ContainsFunc(a.Conditions.AudienceRestrictions, func(r saml.AudienceRestriction) bool { return r.Audience.Value == sp.EntityID })
 	confirmed := len(a.Subject.SubjectConfirmations) > 0
 	for _, c := range a.Subject.SubjectConfirmations {
-		confirmed = confirmed && c.Method == bearer && c.SubjectConfirmationData != nil && !c.SubjectConfirmationData.NotOnOrAfter.IsZero()
+		confirmed = confirmed && c.Method == confirmedByBearer && c.SubjectConfirmationData != nil && !c.SubjectConfirmationData.NotOnOrAfter.IsZero()
 	}
 	switch {
 	case !ours:

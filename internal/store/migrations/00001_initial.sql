@@ -241,6 +241,7 @@ CREATE TABLE login_flow (
     handle       TEXT NOT NULL, -- hex SHA-256 of what the browser that brought a SAML response shows next
     person       TEXT NOT NULL, -- JSON idp.Person that the response was about
     user_id      TEXT NOT NULL, -- who it was
+    password     TEXT NOT NULL, -- hex SHA-256 of the password's hash, where one was shown: if it is changed meanwhile, there is no login
     mfa_at       BIGINT,
     token        TEXT NOT NULL, -- hex SHA-256 of the code or device code that the client redeems; empty: not yet made
     done_at      BIGINT, -- somebody proved who they are

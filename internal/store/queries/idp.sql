@@ -21,6 +21,10 @@ SELECT i.*, (SELECT COUNT(*) FROM idp_account a WHERE a.org = i.org AND a.idp = 
 FROM idp i WHERE i.org = $1
 ORDER BY i.created_at DESC, i.id DESC LIMIT $2;
 
+-- name: FirstOrgs :many
+-- Whether there is more than one org.
+SELECT id FROM org LIMIT 2;
+
 -- name: AnyIDP :many
 -- One row when there is any provider on this server.
 SELECT id FROM idp LIMIT 1;
@@ -63,10 +67,9 @@ UPDATE login SET revoked_at = sqlc.arg(now)
 WHERE org = $1 AND idp = $2 AND revoked_at IS NULL AND expires_at > sqlc.arg(now)
 RETURNING id;
 
--- name: SetLoginProvider :execrows
--- What a login that came by a browser knows beside its token.
-UPDATE login SET idp = sqlc.arg(idp), mfa_at = sqlc.arg(mfa_at), stage = sqlc.arg(stage), expires_at = sqlc.arg(until)
-WHERE org = $1 AND hash = $2;
+-- name: ShortenLogin :execrows
+-- A provider may say how long its logins are valid at most.
+UPDATE login SET expires_at = sqlc.arg(until) WHERE org = $1 AND hash = $2 AND expires_at > sqlc.arg(until);
 
 -- name: FindTeamForIDP :one
 SELECT id FROM team WHERE org = $1 AND name = $2;
@@ -83,8 +86,8 @@ DELETE FROM team_member WHERE org = $1 AND team = $2 AND user_id = $3 AND source
 
 -- name: CreateLoginFlow :exec
 INSERT INTO login_flow (id, kind, created_at, expires_at, client, address, browser, org, idp, idp_name, redirect_uri, challenge, client_state,
-    user_code, poll_seconds, state, request, handle, person, user_id, token)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $10, $11, $12, $13, $14, '', '', '', '', '', $15);
+    user_code, poll_seconds, state, request, handle, person, user_id, password, token)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $10, $11, $12, $13, $14, '', '', '', '', '', '', $15);
 
 -- name: GetLoginFlow :one
 SELECT * FROM login_flow WHERE id = $1;
@@ -129,7 +132,7 @@ UPDATE login_flow SET handle = '', person = '' WHERE id = $1 AND handle = $2 AND
 
 -- name: EndLoginFlow :execrows
 -- Somebody proved who they are: 0 rows means that the flow was over.
-UPDATE login_flow SET org = sqlc.arg(chosen), idp = sqlc.arg(idp), user_id = sqlc.arg(user_id), mfa_at = sqlc.arg(mfa_at), token = sqlc.arg(token),
+UPDATE login_flow SET org = sqlc.arg(chosen), idp = sqlc.arg(idp), user_id = sqlc.arg(user_id), mfa_at = sqlc.arg(mfa_at), password = sqlc.arg(password), token = sqlc.arg(token),
     expires_at = sqlc.arg(until), done_at = sqlc.arg(now), state = '', handle = '', person = '', user_code = ''
 WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL;
 

@@ -1,0 +1,57 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sessctl/sess/internal/policy"
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/store"
+)
+
+// FlowPassword ends a flow with e-mail address and password, as Login does; a second factor is asked for by the client.
+func (s *Service) FlowPassword(ctx context.Context, b Browser, id, email, password string) (FlowEnd, error) {
+	email, err := normalEmail(email)
+	if err != nil {
+		return FlowEnd{}, err
+	}
+	if len(password) > maxPassword {
+		return FlowEnd{}, sess.New(sess.CodeInvalid, fmt.Sprintf("the password is longer than %d bytes", maxPassword), "")
+	}
+	if err := s.step(ctx, b, id, true, func(*store.Tx, store.LoginFlow) (int64, error) { return 1, nil }); err != nil {
+		return FlowEnd{}, err
+	}
+	attempt, err := s.failures.begin(ctx, email, b.Addr)
+	if err != nil {
+		if e, ok := errors.AsType[*sess.Error](err); ok && e.Code == sess.CodeLimited {
+			return FlowEnd{}, s.refuse(ctx, "", b.Addr, policy.Login, "", e)
+		}
+		return FlowEnd{}, err
+	}
+	account, err := s.checkPassword(ctx, email, password)
+	if err != nil {
+		return FlowEnd{}, errors.Join(err, s.failures.cancel(context.WithoutCancel(ctx), attempt))
+	}
+	if account.wrong {
+		return FlowEnd{}, s.refuse(ctx, account.Org, b.Addr, policy.Login, account.name, errWrongPassword())
+	}
+	if account.Active == 0 {
+		return FlowEnd{}, s.refuse(ctx, account.Org, b.Addr, policy.Login, account.name,
+			sess.New(sess.CodeDenied, "your account in this organisation is not active", "ask an admin of the organisation to activate it"))
+	}
+	var end FlowEnd
+	err = s.db.Write(ctx, func(tx *store.Tx) error {
+		f, err := s.loadFlow(ctx, tx, b, id)
+		if err != nil {
+			return err
+		}
+		if err := s.failures.succeed(ctx, tx, attempt); err != nil {
+			return err
+		}
+		end, err = s.endFlow(ctx, tx, b, f, ending{org: account.Org, user: account.UserID, password: sess.HashToken(account.PasswordHash)})
+		end.Name = email
+		return err
+	})
+	return end, err
+}
