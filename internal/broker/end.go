@@ -29,6 +29,7 @@ type ending struct {
 	who     sess.Principal // of the event
 	// How it is carried out. stop: the agent is ordered to end it. soft: its last output may still flow.
 	stop, soft bool
+	rules      string // that decided so, for the event
 }
 
 // End ends a session: the row at once, the processes within a second. The agent gets a signed order and the last output a
@@ -155,6 +156,9 @@ func (s *Service) finish(ctx context.Context, tx *store.Tx, r *store.Session, e 
 	}
 	if e.by != "" {
 		details["by"] = e.by
+	}
+	if e.rules != "" {
+		details["rules"] = e.rules
 	}
 	if r.StartedAt != nil {
 		details["duration_ms"] = fmt.Sprint((us - *r.StartedAt) / 1000)

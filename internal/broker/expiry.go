@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/sessctl/sess/internal/gate"
@@ -25,9 +26,12 @@ const (
 	paramsKept = time.Hour
 )
 
-// Run ends what has run out, every second, until ctx ends; it returns nil then. What goes wrong is logged and tried again
+// Run ends what has run out, every second, and what is allowed no more, until ctx ends; it returns nil then. What goes wrong is logged and tried again
 // a second later.
 func (s *Service) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { s.watch(ctx) })
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
 	for n := 1; ; n++ {

@@ -18,3 +18,6 @@ func Online(s *Service, i sess.InstanceID) bool { return s.links.get(i) != nil }
 func StillThere(ctx context.Context, s *Service, org sess.OrgID, i sess.InstanceID, c ControlConn) error {
 	return s.stillThere(ctx, &agentLink{org: org, instance: i, conn: c})
 }
+
+// Recheck is what a change of rules, or the minute (every), sets off.
+func Recheck(ctx context.Context, s *Service, every bool) error { return s.recheck(ctx, every) }

@@ -108,6 +108,18 @@ func (l *lives) drop(id sess.SessionID) {
 	delete(l.all, id)
 }
 
+// any reports whether there is a session that has not ended.
+func (l *lives) any() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, x := range l.all {
+		if x.state != sess.StateEnded {
+			return true
+		}
+	}
+	return false
+}
+
 // list gives a copy of what is looked after.
 func (l *lives) list() []life {
 	l.mu.Lock()

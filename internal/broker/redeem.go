@@ -243,7 +243,7 @@ func (s *Service) stillAllowed(ctx context.Context, tx *gate.Tx, r store.Session
 	if err != nil {
 		return err
 	}
-	on.SessionKind, on.OSUser, on.Began = r.Kind, r.OSUser, began
+	on.SessionKind, on.OSUser, on.Reason, on.Began = r.Kind, r.OSUser, r.Reason, began
 	if !tx.Allowed(policy.SessionStart, on) {
 		if err := tx.WantsFactor(policy.SessionStart, on); err != nil && began == 0 {
 			return err

@@ -52,7 +52,7 @@ func (s *Service) Start(ctx context.Context, who sess.Principal, in api.StartIn)
 			return policy.Resource{}, err
 		}
 		on, err := instanceResource(ctx, tx.Tx, inst)
-		on.SessionKind, on.OSUser = in.Body.Kind, in.Body.OSUser
+		on.SessionKind, on.OSUser, on.Reason = in.Body.Kind, in.Body.OSUser, clean(in.Body.Reason, maxReason)
 		return on, err
 	}}
 	err := s.gate.DoFind(ctx, who, policy.SessionStart, find, func(tx *gate.Tx) error {

@@ -246,11 +246,15 @@ func (a *app) logoutCmd() *cobra.Command {
 }
 
 func (a *app) whoamiCmd() *cobra.Command {
+	var access *bool
 	c := &cobra.Command{
 		Use:   "whoami",
 		Short: "Show who you are and what you may do",
 		Args:  args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if *access {
+				return a.printAccess(cmd.Context())
+			}
 			out, err := call(cmd.Context(), a, "asking the server", api.Whoami, api.None{})
 			if err != nil {
 				return err
@@ -273,6 +277,7 @@ func (a *app) whoamiCmd() *cobra.Command {
 			return a.printFields(append(fields, holds(out)...))
 		},
 	}
+	access = accessFlag(c)
 	return a.jsonFlag(c)
 }
 

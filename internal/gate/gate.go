@@ -28,6 +28,8 @@ type Config struct {
 	Log    *slog.Logger     // nil: nothing is logged
 	// Recorded is called after each commit that wrote an event: the sequencer's Wake. It must not block. May be nil.
 	Recorded func()
+	// Changed is called after each commit that changed what decides in some organisation. It must not block. May be nil.
+	Changed func()
 }
 
 // Gate decides and records. Its methods may be called from any goroutine.
@@ -37,6 +39,7 @@ type Gate struct {
 	now      func() time.Time
 	log      *slog.Logger
 	recorded func()
+	changed  func()
 	refusals refusals
 	rules    rules
 }
@@ -52,8 +55,14 @@ func New(c Config) *Gate {
 	if c.Recorded == nil {
 		c.Recorded = func() {}
 	}
-	return &Gate{db: c.DB, policy: c.Policy, now: c.Now, log: c.Log, recorded: c.Recorded}
+	if c.Changed == nil {
+		c.Changed = func() {}
+	}
+	return &Gate{db: c.DB, policy: c.Policy, now: c.Now, log: c.Log, recorded: c.Recorded, changed: c.Changed}
 }
+
+// Policy gives the engine that the gate decides with.
+func (g *Gate) Policy() *policy.Engine { return g.policy }
 
 // Do lets who do act to on: in one write transaction it looks who up (a member who is not active is refused), decides,
 // runs fn and appends the event. fn may be run several times, as store.DB.Write says.

@@ -36,8 +36,10 @@ type Standing struct {
 	Active, Pending, Deleted bool
 
 	Grants []sess.Grant
-	Groups []string // names
-	Rules  *policy.OrgRules
+	Groups []string // names; where no rule asks for them, none
+	// Teams are the groups by id, where they were asked for (StandingOf).
+	Teams map[sess.TeamID]string
+	Rules *policy.OrgRules
 
 	Settings sess.Settings
 }
@@ -68,14 +70,21 @@ func (g *Gate) standing(ctx context.Context, st *store.Tx, org sess.OrgID, user 
 	if !s.Rules.UsesGroups() {
 		return s, nil
 	}
+	s.Groups, err = groupsOf(ctx, st, org, user)
+	return s, err
+}
+
+// groupsOf gives the names of the groups a member is in.
+func groupsOf(ctx context.Context, st *store.Tx, org sess.OrgID, user sess.UserID) ([]string, error) {
 	teams, err := st.ListTeamsOfUser(ctx, org, user)
 	if err != nil {
-		return Standing{}, fmt.Errorf("load groups: %w", err)
+		return nil, fmt.Errorf("load groups: %w", err)
 	}
+	var names []string
 	for _, t := range teams {
-		s.Groups = append(s.Groups, t.Name)
+		names = append(names, t.Name)
 	}
-	return s, nil
+	return names, nil
 }
 
 // rulesOf gives the compiled rules of an org as of a version, from memory if they are there.
@@ -114,7 +123,7 @@ func (g *Gate) rulesOf(ctx context.Context, st *store.Tx, org sess.OrgID, versio
 
 // RulesSource loads what the rules of an org are made of, but for their version.
 func RulesSource(ctx context.Context, st *store.Tx, org sess.OrgID) (policy.Source, error) {
-	src := policy.Source{Projects: map[sess.ProjectID]string{}}
+	src := policy.Source{Projects: map[sess.ProjectID]string{}, IDPs: map[string]string{}}
 	roles, err := st.ListRoles(ctx, org)
 	if err != nil {
 		return src, fmt.Errorf("load roles: %w", err)
@@ -139,6 +148,13 @@ func RulesSource(ctx context.Context, st *store.Tx, org sess.OrgID) (policy.Sour
 	}
 	for _, p := range projects {
 		src.Projects[p.ID] = p.Name
+	}
+	idps, err := st.ListIDPNames(ctx, org)
+	if err != nil {
+		return src, fmt.Errorf("load identity providers: %w", err)
+	}
+	for _, p := range idps {
+		src.IDPs[string(p.ID)] = p.Name
 	}
 	return src, nil
 }
@@ -181,12 +197,26 @@ func (tx *Tx) load(ctx context.Context) error {
 	case !s.Active:
 		return tx.refuse(sess.New(sess.CodeDenied, "your account in this organisation is not active", "ask an admin of the organisation to activate it"))
 	}
-	tx.grants, tx.groups, tx.rules = s.Grants, s.Groups, s.Rules
+	tx.standing, tx.grants = s, s.Grants
 	return nil
 }
 
 func (tx *Tx) context() policy.Context {
-	return policy.Context{Now: store.Micros(tx.entry.Time), Rules: tx.rules, Groups: tx.groups}
+	return tx.standing.Context(store.Micros(tx.entry.Time))
+}
+
+// ChangeRules says that what decides in an organisation changed, by this transaction.
+func (tx *Tx) ChangeRules(ctx context.Context, org sess.OrgID) (int64, error) {
+	tx.AfterCommit(tx.gate.changed)
+	return tx.Tx.ChangeRules(ctx, org) //nolint:wrapcheck // it is the query itself, with a word to those who wait
+}
+
+// Rules gives the organisation's own rules that decide in this transaction; nil: none.
+func (tx *Tx) Rules() *policy.OrgRules { return tx.standing.Rules }
+
+// Context gives what decisions about a member depend on at a time, in microseconds.
+func (s Standing) Context(now int64) policy.Context {
+	return policy.Context{Now: now, Rules: s.Rules, Groups: s.Groups}
 }
 
 // thing is what rules may ask of the instance that a session runs on.
@@ -223,7 +253,7 @@ func loadThings(ctx context.Context, st *store.Tx) func(sess.OrgID, sess.Instanc
 // complete adds to a session or recording what policies may ask of its instance, where there are any.
 func (tx *Tx) complete(on policy.Resource) policy.Resource {
 	of := on.Type == policy.TypeSession || on.Type == policy.TypeRecording
-	if !of || on.Labels != nil || on.Instance == "" || on.Org != tx.who.Org || !tx.rules.UsesThings() {
+	if !of || on.Labels != nil || on.Instance == "" || on.Org != tx.who.Org || !tx.Rules().UsesThings() {
 		return on
 	}
 	t, err := tx.things(on.Org, on.Instance)

@@ -20,12 +20,11 @@ type Tx struct {
 	who     sess.Principal
 	write   bool
 	grants  []sess.Grant
-	groups  []string
-	rules   *policy.OrgRules
 	entry   Entry
 	id      sess.EventID
 	refusal error
 
+	standing   Standing
 	things     func(sess.OrgID, sess.InstanceID) (thing, error) // loads what rules may ask of a session's instance, once each
 	incomplete error                                            // that went wrong
 }

@@ -58,8 +58,10 @@ func (s *Service) PatchInstance(ctx context.Context, who sess.Principal, in api.
 			}
 		}
 		var err error
-		out, err = view(ctx, tx, found)
-		return err
+		if out, err = view(ctx, tx, found); err != nil {
+			return err
+		}
+		return changed(ctx, tx)
 	})
 	if err != nil {
 		return api.Instance{}, err

@@ -204,7 +204,7 @@ func (e *Engine) checkReach(r rule) *sess.Error {
 		return sess.New(sess.CodeInvalid, fmt.Sprintf("policies have no say in %s", named[i]), "so that nobody can lock everybody out of logging in and of mending the rules")
 	}
 	return sess.New(sess.CodeInvalid, fmt.Sprintf("a policy can't permit %s", named[i]),
-		"policies permit what concerns instances, sessions, recordings, enrolment tokens and the audit log; the rest comes with roles, by sessctl grant create")
+		"policies permit what concerns instances, sessions, recordings, enrolment tokens and the audit log; the rest comes with roles, by sessctl grant add")
 }
 
 var parseAt = regexp.MustCompile(`(?s)parse error at (?:<input>|[^:]*):(\d+):(\d+) (".*?[^\\]"|""): (.*)$`)

@@ -83,6 +83,18 @@ func (e *Engine) Statement(r *OrgRules, id string) (Statement, bool) {
 	return s, ok
 }
 
+// RoleSummary says in a line what a role that we ship is for.
+func RoleSummary(r sess.Role) string {
+	return map[sess.Role]string{
+		sess.RoleAdmin:        "everything in the organisation, but nobody else's session",
+		sess.RoleProjectAdmin: "what org-admin may, in one project: instances, sessions, tokens, and who has which role there",
+		sess.RoleOperator:     "works on instances",
+		sess.RoleSupport:      "sees sessions and how instances are, to help those who work on them",
+		sess.RoleReadOnly:     "sees what there is and who is on what; starts, changes and replays nothing",
+		sess.RoleAuditor:      "reads all evidence; starts and changes nothing, and never joins a session",
+	}[r]
+}
+
 // BuiltInRoles lists the roles that we ship, the narrow ones first.
 func BuiltInRoles() []sess.Role {
 	return []sess.Role{sess.RoleReadOnly, sess.RoleSupport, sess.RoleAuditor, sess.RoleOperator, sess.RoleProjectAdmin, sess.RoleAdmin}
@@ -140,6 +152,9 @@ func (e *Engine) Allows(who sess.Principal, grants []sess.Grant, act Action, on 
 	return why == ""
 }
 
+// AppliesTo reports whether somebody can be allowed act on a thing of type t at all.
+func (e *Engine) AppliesTo(act Action, t Type) bool { return e.words.applies[act][entityType(t)] }
+
 // Scope says on which things of type t who may do act.
 func (e *Engine) Scope(who sess.Principal, grants []sess.Grant, act Action, t Type, cx Context) Scope {
 	any := Resource{Org: who.Org, Type: t}
@@ -184,7 +199,7 @@ func (e *Engine) missing(q question, who sess.Principal, grants []sess.Grant, ac
 		var roles []string
 		try := func(r sess.Role) {
 			with := append(slices.Clone(grants), sess.Grant{Role: r, Project: project})
-			q.entities[q.Principal] = userEntity(who, with, scope(string(on.Org)), cx.Groups)
+			q.entities[q.Principal] = userEntity(who, with, scope(string(on.Org)), cx)
 			if e.judge(q, act, cx).Allowed {
 				roles = append(roles, string(r))
 			}

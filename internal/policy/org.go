@@ -31,6 +31,7 @@ type Source struct {
 	Roles    []CustomRole
 	Policies []Text
 	Projects map[sess.ProjectID]string // their names
+	IDPs     map[string]string         // the names of identity providers, by id
 }
 
 // OrgRules are the rules that one organisation added to those we ship, compiled. Nothing in it changes; nil is none.
@@ -38,6 +39,7 @@ type OrgRules struct {
 	version  int64
 	roles    map[sess.Role]CustomRole
 	projects map[sess.ProjectID]string
+	idps     map[string]string
 	plans    map[Action]plan
 	broken   []string // policies that this version can't compile: they make every decision that they could speak of a denial
 	groups   bool
@@ -79,11 +81,19 @@ func (r *OrgRules) projectName(id sess.ProjectID) string {
 	return r.projects[id]
 }
 
+// idpName gives the name of a provider by its id; anything else is itself.
+func (r *OrgRules) idpName(id string) string {
+	if r != nil && r.idps[id] != "" {
+		return r.idps[id]
+	}
+	return id
+}
+
 // Compile makes the rules of an organisation. A policy that does not compile (any more) makes what it could speak of a
 // denial, and is named in Broken. What before, if there is one, was made of the same text is taken over from it.
 func (e *Engine) Compile(src Source, before *OrgRules) *OrgRules {
 	r := &OrgRules{
-		version: src.Version, roles: map[sess.Role]CustomRole{}, projects: src.Projects, sources: map[string]Statement{},
+		version: src.Version, roles: map[sess.Role]CustomRole{}, projects: src.Projects, idps: src.IDPs, sources: map[string]Statement{},
 		compiled: map[Text][]rule{}, things: len(src.Policies) > 0,
 	}
 	var rules []rule

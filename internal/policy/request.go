@@ -65,7 +65,7 @@ func (e *Engine) request(who sess.Principal, grants []sess.Grant, act Action, on
 		parent = scope(string(on.Project))
 		entities[parent] = types.Entity{UID: parent, Parents: types.NewEntityUIDSet(org)}
 	}
-	user := userEntity(who, grants, org, cx.Groups)
+	user := userEntity(who, grants, org, cx)
 	entities[user.UID] = user
 	// The id of a thing that does not exist yet is empty; no rule looks at it.
 	thing := types.NewEntityUID(typ, types.String(on.ID))
@@ -84,7 +84,7 @@ func groupUID(name string) types.EntityUID { return types.NewEntityUID("Group", 
 
 func userUID(id sess.UserID) types.EntityUID { return types.NewEntityUID("User", types.String(id)) }
 
-func userEntity(who sess.Principal, grants []sess.Grant, org types.EntityUID, groups []string) types.Entity {
+func userEntity(who sess.Principal, grants []sess.Grant, org types.EntityUID, cx Context) types.Entity {
 	var own map[sess.Role][]types.Value // an organisation's own roles
 	var admin, projectAdmin, operator, support, reader, auditor []types.Value
 	for _, g := range grants {
@@ -116,12 +116,12 @@ func userEntity(who sess.Principal, grants []sess.Grant, org types.EntityUID, gr
 	for r, at := range own {
 		tags[types.String(r)] = types.NewSet(at...)
 	}
-	parents := make([]types.EntityUID, len(groups))
-	for i, g := range groups {
+	parents := make([]types.EntityUID, len(cx.Groups))
+	for i, g := range cx.Groups {
 		parents[i] = groupUID(g)
 	}
 	return types.Entity{UID: userUID(who.User), Parents: types.NewEntityUIDSet(parents...), Tags: types.NewRecord(tags), Attributes: types.NewRecord(types.RecordMap{
-		"org": org, "name": types.String(who.Name), "kind": types.String(who.UserKind), "credential": types.String(who.Credential), "idp": types.String(who.IDP),
+		"org": org, "name": types.String(who.Name), "kind": types.String(who.UserKind), "credential": types.String(who.Credential), "idp": types.String(cx.Rules.idpName(who.IDP)),
 		"admin": types.NewSet(admin...), "projectAdmin": types.NewSet(projectAdmin...), "support": types.NewSet(support...),
 		"operator": types.NewSet(operator...), "reader": types.NewSet(reader...), "auditor": types.NewSet(auditor...),
 	})}

@@ -64,6 +64,8 @@ func (s *Server) operation(id, method, path, summary string, public bool) huma.O
 	switch id {
 	case api.StartSession.ID:
 		h.MaxBodyBytes = api.MaxBody
+	case api.PutPolicy.ID, api.TestPolicy.ID:
+		h.MaxBodyBytes = api.MaxPolicyBody
 	case api.CreateIDP.ID, api.PatchIDP.ID:
 		h.MaxBodyBytes = api.MaxIDPBody
 	}

@@ -77,7 +77,10 @@ func (s *Server) openGate(ctx context.Context) error {
 		return fmt.Errorf("load policies: %w", err)
 	}
 	s.sequencer = audit.NewSequencer(gate.Rows(s.store), s.signer, s.log)
-	s.gate = gate.New(gate.Config{DB: s.store, Policy: engine, Log: s.log, Recorded: s.sequencer.Wake})
+	s.gate = gate.New(gate.Config{
+		DB: s.store, Policy: engine, Log: s.log, Recorded: s.sequencer.Wake,
+		Changed: func() { s.broker.RulesChanged() }, // there before anything is served
+	})
 	s.onClose(func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()

@@ -19,6 +19,7 @@ func (s *Server) routes() http.Handler {
 	bind(s, api.Whoami, noIn(s.identity.Whoami))
 
 	s.routesIDP()
+	s.routesPolicy()
 
 	bind(s, api.CreateToken, s.identity.CreateToken)
 	bind(s, api.ListTokens, s.identity.ListTokens)

@@ -305,6 +305,115 @@ func (q *Queries) ListGrantsOfUser(ctx context.Context, org sess.OrgID, userID s
 	return items, nil
 }
 
+const listIDPNames = `-- name: ListIDPNames :many
+SELECT id, name FROM idp WHERE org = $1
+`
+
+type ListIDPNamesRow struct {
+	ID   sess.IDPID
+	Name string
+}
+
+// What rules call the identity providers of an org.
+func (q *Queries) ListIDPNames(ctx context.Context, org sess.OrgID) ([]ListIDPNamesRow, error) {
+	rows, err := q.db.QueryContext(ctx, listIDPNames, org)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListIDPNamesRow{}
+	for rows.Next() {
+		var i ListIDPNamesRow
+		if err := rows.Scan(&i.ID, &i.Name); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listInstancesOfOrg = `-- name: ListInstancesOfOrg :many
+SELECT id, name, project, region, node FROM instance WHERE org = $1 AND removed_at IS NULL ORDER BY name LIMIT $2
+`
+
+type ListInstancesOfOrgRow struct {
+	ID      sess.InstanceID
+	Name    string
+	Project sess.ProjectID
+	Region  string
+	Node    sess.NodeID
+}
+
+// What rules ask of all instances of an org, by name.
+func (q *Queries) ListInstancesOfOrg(ctx context.Context, org sess.OrgID, limit int32) ([]ListInstancesOfOrgRow, error) {
+	rows, err := q.db.QueryContext(ctx, listInstancesOfOrg, org, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListInstancesOfOrgRow{}
+	for rows.Next() {
+		var i ListInstancesOfOrgRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.Project,
+			&i.Region,
+			&i.Node,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listLabelsOfOrg = `-- name: ListLabelsOfOrg :many
+SELECT instance, name, value FROM instance_label WHERE org = $1
+`
+
+type ListLabelsOfOrgRow struct {
+	Instance sess.InstanceID
+	Name     string
+	Value    string
+}
+
+// The labels of all instances of an org, removed ones too.
+func (q *Queries) ListLabelsOfOrg(ctx context.Context, org sess.OrgID) ([]ListLabelsOfOrgRow, error) {
+	rows, err := q.db.QueryContext(ctx, listLabelsOfOrg, org)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListLabelsOfOrgRow{}
+	for rows.Next() {
+		var i ListLabelsOfOrgRow
+		if err := rows.Scan(&i.Instance, &i.Name, &i.Value); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listLiveSessionsOfOrg = `-- name: ListLiveSessionsOfOrg :many
 SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE org = $1 AND node = $2 AND state <> 'ended' ORDER BY created_at, id
 `

@@ -35,9 +35,9 @@ var queryArgs = map[string]any{
 	"DeleteTeam.id":                 "grp_other",
 	"CountInProject.id":             "prj_x",
 	"ListGrants.owner":              "", "ListGrants.of_team": "", "ListGrants.of_project": "",
-	"DeleteIDP.id":                  "idp_lone_ORG",
-	"AddTeamByIDP.team":             "grp_other",
-	"UseLoginFlow.id":               "done", "PurgeLoginFlows.expires_at": timeExpires + 1,
+	"DeleteIDP.id":      "idp_lone_ORG",
+	"AddTeamByIDP.team": "grp_other",
+	"UseLoginFlow.id":   "done", "PurgeLoginFlows.expires_at": timeExpires + 1,
 	"ListSessionsOfDeadKeys.now": timeExpires + 1,
 }
 

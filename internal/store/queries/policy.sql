@@ -93,3 +93,15 @@ SELECT id, name FROM project WHERE org = $1;
 -- name: GetRegion :one
 -- Of an instance, removed ones too.
 SELECT region FROM instance WHERE org = $1 AND id = $2;
+
+-- name: ListInstancesOfOrg :many
+-- What rules ask of all instances of an org, by name.
+SELECT id, name, project, region, node FROM instance WHERE org = $1 AND removed_at IS NULL ORDER BY name LIMIT $2;
+
+-- name: ListLabelsOfOrg :many
+-- The labels of all instances of an org, removed ones too.
+SELECT instance, name, value FROM instance_label WHERE org = $1;
+
+-- name: ListIDPNames :many
+-- What rules call the identity providers of an org.
+SELECT id, name FROM idp WHERE org = $1;

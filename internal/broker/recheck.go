@@ -1,0 +1,178 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/sessctl/sess/internal/gate"
+	"github.com/sessctl/sess/internal/policy"
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/store"
+)
+
+const (
+	// watchEvery is how often a node asks whether the rules of organisations with live sessions changed, also by another
+	// node. With the end of a session it stays under a second.
+	watchEvery = 250 * time.Millisecond
+	// watchAll is how often live sessions are looked at though no rule changed: some rules depend on the time of day.
+	watchAll = time.Minute
+)
+
+// seenRules is by which version of their organisation's rules live sessions were looked at last.
+type seenRules map[sess.OrgID]int64
+
+// RulesChanged tells the broker that what decides changed by a transaction of this server, so that it need not wait until it
+// looks. It does not block.
+func (s *Service) RulesChanged() {
+	select {
+	case s.changes <- struct{}{}:
+	default: // it is told already
+	}
+}
+
+// watch looks at live sessions again whenever what decided about them may have changed, until ctx ends.
+func (s *Service) watch(ctx context.Context) {
+	t := time.NewTicker(watchEvery)
+	defer t.Stop()
+	all := s.now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		case <-s.changes:
+		}
+		now := s.now()
+		every := now.Sub(all) >= watchAll
+		if err := s.recheck(ctx, every); err != nil {
+			if ctx.Err() == nil {
+				s.log.ErrorContext(ctx, "look at live sessions again", "err", err)
+			}
+			continue
+		}
+		if every {
+			all = now
+		}
+	}
+}
+
+// recheck looks again at the sessions of organisations whose rules changed, or of all.
+func (s *Service) recheck(ctx context.Context, every bool) error {
+	if !s.lives.any() {
+		return nil
+	}
+	var orgs []store.ListRulesOfNodeRow
+	err := s.db.Read(ctx, func(tx *store.Tx) error {
+		var err error
+		orgs, err = tx.ListRulesOfNode(ctx, s.node)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look for changed rules: %w", err)
+	}
+	var errs []error
+	for _, o := range orgs {
+		if version, ok := s.seen[o.ID]; ok && version == o.Rules && !every {
+			continue
+		}
+		if err := s.recheckOrg(ctx, o.ID); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.seen[o.ID] = o.Rules
+	}
+	return errors.Join(errs...)
+}
+
+// withdrawn is a session that is allowed no more.
+type withdrawn struct {
+	row store.Session
+	why policy.Decision
+}
+
+// recheckOrg decides again about the sessions of an organisation that this node looks after, and ends what is allowed no
+// more.
+func (s *Service) recheckOrg(ctx context.Context, org sess.OrgID) error {
+	var gone []withdrawn
+	err := s.db.Read(ctx, func(tx *store.Tx) error {
+		rows, err := tx.ListLiveSessionsOfOrg(ctx, org, s.node)
+		if err != nil {
+			return fmt.Errorf("list live sessions: %w", err)
+		}
+		again := s.gate.Again(tx)
+		for _, r := range rows {
+			d, err := s.again(ctx, tx, again, r)
+			if err != nil {
+				return err
+			}
+			if !d.Allowed {
+				gone = append(gone, withdrawn{r, d})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("decide about live sessions again: %w", err)
+	}
+	var errs []error
+	for _, w := range gone {
+		errs = append(errs, s.withdraw(ctx, w))
+	}
+	return errors.Join(errs...)
+}
+
+// again decides as at the start of a session: the same address, kind, user and reason, and a second factor as old as it was
+// then; but by the roles, groups, labels and rules of now.
+func (s *Service) again(ctx context.Context, tx *store.Tx, again *gate.Again, r store.Session) (policy.Decision, error) {
+	inst, err := tx.GetLiveInstance(ctx, r.Org, r.Instance)
+	if isNotFound(err) {
+		return policy.Decision{Allowed: true}, nil // OnInstanceRemoved ends it, and says so
+	} else if err != nil {
+		return policy.Decision{}, fmt.Errorf("load instance: %w", err)
+	}
+	on, err := instanceResource(ctx, tx, inst)
+	if err != nil {
+		return policy.Decision{}, err
+	}
+	on.SessionKind, on.OSUser, on.Reason, on.Began = r.Kind, r.OSUser, r.Reason, r.CreatedAt
+	who := owner(r)
+	if a, err := netip.ParseAddr(r.ClientAddr); err == nil {
+		who.Addr = a
+	}
+	return again.Decide(ctx, who, policy.SessionStart, on)
+}
+
+// withdraw ends a session that is allowed no more.
+func (s *Service) withdraw(ctx context.Context, w withdrawn) error {
+	e := ending{
+		reason: sess.EndRevoked, message: "access was withdrawn: " + whyWithdrawn(w), who: sess.System(w.row.Org), stop: true,
+		rules: strings.Join(append(w.why.Rules, w.why.Failed...), " "),
+	}
+	err := s.endIf(ctx, w.row.Org, w.row.ID, e, func(r *store.Session) (ending, error) {
+		if r.Node != s.node {
+			return e, errNotNow
+		}
+		return e, nil
+	})
+	if errors.Is(err, errNotNow) {
+		return nil
+	}
+	return err
+}
+
+// whyWithdrawn says in words why a session is allowed no more, without what the organisation's rules say.
+func whyWithdrawn(w withdrawn) string {
+	switch {
+	case w.why.Limit != "":
+		return w.why.Limit
+	case len(w.why.Failed) > 0:
+		return "a rule of the organisation could not be evaluated"
+	case len(w.why.Rules) > 0:
+		return "a rule of the organisation forbids " + w.row.InstanceName + " to " + w.row.UserName + " now"
+	}
+	return "nothing lets " + w.row.UserName + " use " + w.row.InstanceName + " any more"
+}

@@ -1,0 +1,96 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sessctl/sess/internal/policy"
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/store"
+)
+
+// StandingOf gives what a member of the principal's organisation is, with their groups, for those who explain decisions.
+// There is no such member: store.ErrNotFound.
+func (tx *Tx) StandingOf(ctx context.Context, user sess.UserID) (Standing, error) {
+	s, err := tx.gate.standing(ctx, tx.Tx, tx.who.Org, user)
+	if err != nil {
+		return s, err
+	}
+	teams, err := tx.ListTeamsOfUser(ctx, tx.who.Org, user)
+	if err != nil {
+		return s, fmt.Errorf("load groups: %w", err)
+	}
+	s.Groups, s.Teams = nil, map[sess.TeamID]string{}
+	for _, t := range teams {
+		s.Groups = append(s.Groups, t.Name)
+		s.Teams[t.ID] = t.Name
+	}
+	return s, nil
+}
+
+// Judge decides about somebody else, or another time, as Do would. Nothing is recorded.
+func (tx *Tx) Judge(who sess.Principal, s Standing, act policy.Action, on policy.Resource, now int64) policy.Decision {
+	return tx.gate.policy.Decide(who, s.Grants, act, on, s.Context(now))
+}
+
+// RulesWith compiles the rules of the principal's organisation as they would be with other policies, each in place of the
+// stored one of its name.
+func (tx *Tx) RulesWith(ctx context.Context, texts []policy.Text) (*policy.OrgRules, error) {
+	src, err := RulesSource(ctx, tx.Tx, tx.who.Org)
+	if err != nil {
+		return nil, err
+	}
+	named := map[string]string{}
+	for _, t := range texts {
+		if err := tx.gate.policy.CheckPolicy(t); err != nil {
+			return nil, err
+		}
+		named[t.Name] = t.Body
+	}
+	for i, p := range src.Policies {
+		if body, ok := named[p.Name]; ok {
+			src.Policies[i].Body = body
+			delete(named, p.Name)
+		}
+	}
+	for name, body := range named {
+		src.Policies = append(src.Policies, policy.Text{Name: name, Body: body})
+	}
+	return tx.gate.policy.Compile(src, tx.Rules()), nil
+}
+
+// Again decides once more, as of now, about what members were allowed before: the broker's, about sessions. It records
+// nothing. It is for one transaction and one goroutine.
+type Again struct {
+	gate *Gate
+	tx   *store.Tx
+	seen map[sess.UserID]Standing
+}
+
+// Again gives an Again that reads by st.
+func (g *Gate) Again(st *store.Tx) *Again {
+	return &Again{gate: g, tx: st, seen: map[sess.UserID]Standing{}}
+}
+
+// Decide decides about who, of the one organisation that a is asked about. A member who may do nothing any more gets a denial.
+func (a *Again) Decide(ctx context.Context, who sess.Principal, act policy.Action, on policy.Resource) (policy.Decision, error) {
+	s, ok := a.seen[who.User]
+	if !ok {
+		var err error
+		s, err = a.gate.standing(ctx, a.tx, who.Org, who.User)
+		if err != nil && !notFound(err) {
+			return policy.Decision{}, fmt.Errorf("load member: %w", err)
+		}
+		a.seen[who.User] = s
+	}
+	if !s.Active || s.Deleted || s.Pending {
+		return policy.Decision{}, nil
+	}
+	who.Name, who.UserKind = s.Name, s.Kind
+	return a.gate.policy.Decide(who, s.Grants, act, on, s.recheck(store.Micros(a.gate.now()))), nil
+}
+
+// recheck is Context for what runs already: that the organisation turned the Session Manager off ends nothing.
+func (s Standing) recheck(now int64) policy.Context {
+	return s.Context(now)
+}
