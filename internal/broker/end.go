@@ -234,11 +234,8 @@ func (s *Service) cut(r store.Session) {
 }
 
 func endFrame(r store.Session) wire.EndFrame {
-	f := wire.EndFrame{Reason: r.EndReason, By: r.EndedBy, Message: endText(r), Exit: exitOf(r)}
-	if r.EndedBy != "" {
-		f.Message = r.EndMessage // who is said already
-	}
-	return f
+	// The client puts reason and person into words; the message is what there is to say besides.
+	return wire.EndFrame{Reason: r.EndReason, By: r.EndedBy, Message: r.EndMessage, Exit: exitOf(r)}
 }
 
 // endText says in words why a session ended.

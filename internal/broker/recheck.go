@@ -149,7 +149,7 @@ func (s *Service) again(ctx context.Context, tx *store.Tx, again *gate.Again, r 
 // withdraw ends a session that is allowed no more.
 func (s *Service) withdraw(ctx context.Context, w withdrawn) error {
 	e := ending{
-		reason: sess.EndRevoked, message: "access was withdrawn: " + whyWithdrawn(w), who: sess.System(w.row.Org), stop: true,
+		reason: sess.EndRevoked, message: whyWithdrawn(w), who: sess.System(w.row.Org), stop: true,
 		rules: strings.Join(append(w.why.Rules, w.why.Failed...), " "),
 	}
 	err := s.endIf(ctx, w.row.Org, w.row.ID, e, func(r *store.Session) (ending, error) {

@@ -104,6 +104,12 @@ func (g *Gate) rulesOf(ctx context.Context, st *store.Tx, org sess.OrgID, versio
 	if broken := r.Broken(); len(broken) > 0 {
 		g.log.ErrorContext(ctx, "policies that don't fit this version: everything they could speak of is denied", "org", string(org), "policies", broken)
 	}
+	// Kept only once committed: what a transaction changed itself and then rolled back must not pass for its version.
+	st.AfterCommit(func() { g.keep(org, r) })
+	return r, nil
+}
+
+func (g *Gate) keep(org sess.OrgID, r *policy.OrgRules) {
 	g.rules.mu.Lock()
 	defer g.rules.mu.Unlock()
 	if g.rules.orgs == nil {
@@ -115,10 +121,9 @@ func (g *Gate) rulesOf(ctx context.Context, st *store.Tx, org sess.OrgID, versio
 		}
 		delete(g.rules.orgs, other)
 	}
-	if g.rules.orgs[org].Version() < version {
+	if g.rules.orgs[org].Version() < r.Version() {
 		g.rules.orgs[org] = r
 	}
-	return r, nil
 }
 
 // RulesSource loads what the rules of an org are made of, but for their version.

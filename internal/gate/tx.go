@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sessctl/sess/internal/audit"
 	"github.com/sessctl/sess/internal/policy"
@@ -181,7 +182,7 @@ func (tx *Tx) revoked(ctx context.Context) error {
 // refuse makes err the outcome, with the event's id as the name of the denial.
 func (tx *Tx) refuse(err *sess.Error) error {
 	tx.entry.Outcome, tx.entry.Code, tx.entry.Reason = audit.Refused, err.Code, err.Message
-	if err.Code == sess.CodeDenied {
+	if err.Code == sess.CodeDenied && !strings.Contains(err.Hint, string(tx.id)) {
 		err.Hint += fmt.Sprintf(" (denial %s)", tx.id)
 	}
 	tx.refusal = err
