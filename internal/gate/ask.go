@@ -33,6 +33,18 @@ func (tx *Tx) Judge(who sess.Principal, s Standing, act policy.Action, on policy
 	return tx.gate.policy.Decide(who, s.Grants, act, on, s.Context(now))
 }
 
+// Askers give what decides many questions of the principal about instances: as they are, and, where policies ask for a second
+// factor that would change something, as if they had just shown one; nil otherwise.
+func (tx *Tx) Askers() (now, fresh *policy.Asker) {
+	now = tx.gate.policy.Asker(tx.who, tx.grants, tx.context())
+	if tx.who.Credential == sess.CredentialLogin && tx.Rules().UsesFactors() {
+		who := tx.who
+		who.MFAAt = tx.entry.Time
+		fresh = tx.gate.policy.Asker(who, tx.grants, tx.context())
+	}
+	return now, fresh
+}
+
 // RulesWith compiles the rules of the principal's organisation as they would be with other policies, each in place of the
 // stored one of its name.
 func (tx *Tx) RulesWith(ctx context.Context, texts []policy.Text) (*policy.OrgRules, error) {

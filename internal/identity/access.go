@@ -34,11 +34,12 @@ func (s *Service) ListAccess(ctx context.Context, who sess.Principal) (api.Acces
 		for _, p := range projects {
 			names[p.ID] = p.Name
 		}
+		now, fresh := tx.Askers()
 		for _, i := range rows {
 			on := policy.Resource{
 				Org: who.Org, Project: i.Project, Type: policy.TypeInstance, ID: string(i.ID), Name: i.Name, Instance: i.ID, Labels: labels[i.ID], Region: i.Region,
 			}
-			if a, ok := s.accessTo(tx, on); ok {
+			if a, ok := accessTo(tx, now, fresh, on); ok {
 				a.Project, a.Online = names[i.Project], i.Node != ""
 				out.Items = append(out.Items, a)
 			}
@@ -67,26 +68,27 @@ func labelsOfOrg(ctx context.Context, tx *gate.Tx, org sess.OrgID) (map[sess.Ins
 }
 
 // accessTo says what the principal may do on an instance; false: they don't know of it.
-func (s *Service) accessTo(tx *gate.Tx, on policy.Resource) (api.Access, bool) {
+func accessTo(tx *gate.Tx, now, fresh *policy.Asker, on policy.Resource) (api.Access, bool) {
 	a := api.Access{ID: on.Instance, Name: on.Name, Actions: []string{}}
-	c := tx.Rules().Controls(tx.Grants(), on)
-	a.OSUsers = c.OSUsers
+	a.OSUsers = tx.Rules().Controls(tx.Grants(), on).OSUsers
+	as := ""
+	if len(a.OSUsers) > 0 {
+		as = a.OSUsers[0]
+	}
+	now.On(on)
+	if fresh != nil {
+		fresh.On(on)
+	}
 	for _, k := range sess.KindNames() {
-		on.SessionKind = sess.Kind(k)
-		on.OSUser = ""
-		if len(c.OSUsers) > 0 {
-			on.OSUser = c.OSUsers[0]
-		}
-		switch {
-		case tx.Allowed(policy.SessionStart, on):
-			a.Kinds = append(a.Kinds, on.SessionKind)
-		case !a.Factor && tx.Rules().UsesThings():
-			a.Factor = tx.WantsFactor(policy.SessionStart, on) != nil
+		switch kind := sess.Kind(k); {
+		case now.Allows(policy.SessionStart, kind, as):
+			a.Kinds = append(a.Kinds, kind)
+		case fresh != nil && !a.Factor:
+			a.Factor = fresh.Allows(policy.SessionStart, kind, as)
 		}
 	}
-	on.SessionKind, on.OSUser = "", ""
 	for _, act := range []policy.Action{policy.InstanceShow, policy.InstanceChange, policy.InstanceMove, policy.InstanceRemove} {
-		if tx.Allowed(act, on) {
+		if now.Allows(act, "", "") {
 			a.Actions = append(a.Actions, string(act))
 		}
 	}

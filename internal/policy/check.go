@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // policies name time zones, and a server's machine need not know them
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
@@ -135,6 +136,17 @@ func looksAtClock(p *cedar.Policy) bool {
 			found = found || isVariable(n.Arg, "context") && slices.Contains([]types.String{"hour", "minute", "weekday"}, n.Value)
 		case ast.NodeTypeVariable:
 			found = found || n.Name == "context" // as a whole: better evaluated once more than wrongly
+		}
+	})
+	return found
+}
+
+// mentionsFactors reports whether a rule asks for the age of a second factor.
+func mentionsFactors(r rule) bool {
+	found := false
+	eachNode(r.policy, func(n ast.IsNode) {
+		if has, ok := n.(ast.NodeTypeHas); ok {
+			found = found || has.Value == "mfaAge"
 		}
 	})
 	return found

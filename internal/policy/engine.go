@@ -14,7 +14,7 @@ import (
 // Engine decides. It holds the compiled rules and nothing else; its methods may be called from any goroutine.
 type Engine struct {
 	words   *words
-	rules   map[Action]ruleList
+	rules   map[Action]plan
 	files   []string             // that the rules stand in, without their ending: names that nobody else gets
 	texts   map[string]string    // what stands in them
 	shipped map[string]Statement // the rules, by id
@@ -185,7 +185,8 @@ func (e *Engine) Scope(who sess.Principal, grants []sess.Grant, act Action, t Ty
 
 // judge evaluates the rules that speak of act.
 func (e *Engine) judge(q question, act Action, cx Context) Decision {
-	d := merge(authorize(e.rules[act], q.entities, q.Request), cx.Rules.judge(q, act, cx.Now))
+	ours := e.rules[act].candidates(q)
+	d := merge(authorize(&ours, q.entities, q.Request), cx.Rules.judge(q, act, cx.Now))
 	slices.Sort(d.Failed)
 	slices.Sort(d.Rules)
 	// Cedar skips a rule that fails; were it a forbid, that would let something through.

@@ -26,6 +26,7 @@ const (
 	dimUser              // principal == User::"…"
 	dimResource          // resource == Instance::"…"
 	dimRole              // principal.hasTag("…")
+	dimHeld              // resource in principal.operator, and the like: by the name of the set, where it is not empty
 	dimName              // resource.name == "…"
 	dimLabel             // resource.getTag("…") == "…"
 	dimGroup             // principal in Group::"…"
@@ -47,21 +48,22 @@ type plan struct {
 	always ruleList
 	at     map[place]ruleList
 	dims   map[dim]bool
-	zones  []*time.Location // of the rules; the first is UTC
 }
 
 func (p plan) empty() bool { return len(p.always) == 0 && len(p.at) == 0 }
 
-// plan sorts the rules of an organisation that can speak of act.
-func (e *Engine) plan(rules []rule, act Action) plan {
-	p := plan{at: map[place]ruleList{}, dims: map[dim]bool{}, zones: []*time.Location{time.UTC}}
+// planOf sorts the rules that can speak of act and that counts lets.
+func planOf(rules []rule, act Action, counts func(rule, Action) bool) plan {
+	p := plan{at: map[place]ruleList{}, dims: map[dim]bool{}}
+	zones := map[string]*time.Location{}
 	for _, r := range rules {
-		if !speaksOf(r.policy, act) || !mayGovern(r, act) {
+		if !speaksOf(r.policy, act) || !counts(r, act) {
 			continue
 		}
-		if !slices.Contains(p.zones, r.zone) {
-			p.zones = append(p.zones, r.zone)
+		if zones[r.zone.String()] == nil {
+			zones[r.zone.String()] = r.zone
 		}
+		r.zone = zones[r.zone.String()] // one of a name, to compare by
 		places := placesOf(r.policy)
 		if len(places) == 0 {
 			p.always = append(p.always, r)
@@ -94,8 +96,21 @@ func (s *selection) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
 	}
 }
 
+// zones gives the time zones of the rules.
+func (s *selection) zones() []*time.Location {
+	var zones []*time.Location
+	for _, l := range s.lists {
+		for _, r := range l {
+			if !slices.Contains(zones, r.zone) {
+				zones = append(zones, r.zone)
+			}
+		}
+	}
+	return zones
+}
+
 func (p plan) candidates(q question) selection {
-	return selection{lists: p.relevant(q)}
+	return selection{lists: p.relevant(q), zone: time.UTC}
 }
 
 // relevant gives the rules that may match q.
@@ -130,6 +145,14 @@ func (p plan) relevant(q question) []ruleList {
 			for k := range who.Tags.Keys() {
 				add(d, k)
 			}
+		case dimHeld:
+			for _, name := range heldSets {
+				if v, _ := who.Attributes.Get(name); v != nil {
+					if set, ok := v.(types.Set); ok && set.Len() > 0 {
+						add(d, name)
+					}
+				}
+			}
 		case dimGroup:
 			for g := range who.Parents.All() {
 				add(d, g)
@@ -163,6 +186,9 @@ func attributeOf(d dimKind, who, thing types.Entity, cx types.Record) types.Valu
 	}
 	return v
 }
+
+// heldSets are the attributes of a user that say where a role of ours is held.
+var heldSets = [...]types.String{"admin", "projectAdmin", "operator", "support", "reader", "auditor"}
 
 // placesOf gives where a rule is found: it can't match where none of them is. Empty: it may match anywhere.
 func placesOf(p *cedar.Policy) []place {
@@ -250,6 +276,9 @@ func conjunctPlaces(n ast.IsNode) []place {
 			return []place{{d, *v}}
 		}
 	case ast.NodeTypeIn:
+		if a, ok := n.Right.(ast.NodeTypeAccess); ok && isVariable(a.Arg, "principal") && slices.Contains(heldSets[:], a.Value) {
+			return []place{{dim{kind: dimHeld}, string(a.Value)}}
+		}
 		if isVariable(n.Left, "principal") {
 			if v, ok := n.Right.(ast.NodeValue); ok {
 				if uid, ok := v.Value.(types.EntityUID); ok {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
@@ -43,6 +44,7 @@ type OrgRules struct {
 	plans    map[Action]plan
 	broken   []string // policies that this version can't compile: they make every decision that they could speak of a denial
 	groups   bool
+	factors  bool
 	things   bool
 	compiled map[Text][]rule
 	base     *OrgRules            // the roles alone, where there are policies
@@ -69,6 +71,9 @@ func (r *OrgRules) Version() int64 {
 
 // UsesGroups reports whether a rule asks which groups somebody is in.
 func (r *OrgRules) UsesGroups() bool { return r != nil && r.groups }
+
+// UsesFactors reports whether a policy asks for the age of a second factor.
+func (r *OrgRules) UsesFactors() bool { return r != nil && r.factors }
 
 // UsesThings reports whether there are policies, which may ask for the labels and the region of the instance that a session
 // or recording belongs to. Roles don't.
@@ -126,6 +131,7 @@ func (e *Engine) Compile(src Source, before *OrgRules) *OrgRules {
 		rules = append(rules, more...)
 	}
 	r.plans, r.groups = e.plans(rules), slices.ContainsFunc(rules, mentionsGroups)
+	r.factors = slices.ContainsFunc(rules, mentionsFactors)
 	if r.things {
 		base := *r
 		base.plans, base.broken, base.things = e.plans(rules[:roles]), nil, false
@@ -146,7 +152,7 @@ func (r *OrgRules) take(t Text) ([]rule, bool) {
 func (e *Engine) plans(rules []rule) map[Action]plan {
 	plans := map[Action]plan{}
 	for act := range e.words.applies {
-		if p := e.plan(rules, act); !p.empty() {
+		if p := planOf(rules, act, mayGovern); !p.empty() {
 			plans[act] = p
 		}
 	}
@@ -188,13 +194,10 @@ func (r *OrgRules) judge(q question, act Action, now int64) Decision {
 		return d
 	}
 	c := p.candidates(q)
-	if len(c.lists) == 0 {
-		return d
-	}
-	for i, zone := range p.zones {
+	for _, zone := range c.zones() {
 		c.zone = zone
 		req := q.Request
-		if i > 0 {
+		if zone != time.UTC {
 			req = q.at(now, zone)
 		}
 		d = merge(d, authorize(&c, q.entities, req))

@@ -138,15 +138,11 @@ func parseRules(file string, text []byte, w *words) ([]rule, error) {
 	return rules, errors.Join(errs...)
 }
 
-// index sorts rules by the actions that they can speak about, so that a decision evaluates few of them.
-func index(rules []rule, w *words) map[Action]ruleList {
-	byAction := map[Action]ruleList{}
+// index sorts the rules that we ship by the actions that they can speak about, so that a decision evaluates few of them.
+func index(rules []rule, w *words) map[Action]plan {
+	byAction := map[Action]plan{}
 	for act := range w.applies {
-		for _, r := range rules {
-			if speaksOf(r.policy, act) {
-				byAction[act] = append(byAction[act], r)
-			}
-		}
+		byAction[act] = planOf(rules, act, func(rule, Action) bool { return true })
 	}
 	return byAction
 }
