@@ -55,7 +55,7 @@ func (f Find) resolve(tx *Tx) (policy.Resource, error) {
 	on, err := f.By(tx)
 	switch {
 	case err != nil && notFound(err):
-		if e := tx.gated(); e != nil && !tx.everyones() {
+		if e := tx.barred(); e != nil {
 			return asked, tx.refuse(e)
 		}
 		return asked, f.missing()
@@ -72,12 +72,36 @@ func (f Find) resolve(tx *Tx) (policy.Resource, error) {
 	// Something that is to be made in a project is no project.
 	if show := shows(f.Type); show != "" && on.Type == f.Type && !tx.Allowed(show, on) {
 		tx.entry.On = on // the log knows better than the answer
-		if e := tx.gated(); e != nil && !tx.everyones() {
+		if e := tx.barred(); e != nil {
 			return on, tx.refuse(e)
 		}
 		return on, tx.hide(f.missing())
 	}
 	return on, nil
+}
+
+// barred is the one answer of whoever may ask for nothing yet, whether the thing is there or not: a login that has something
+// to do first, somebody without a role.
+func (tx *Tx) barred() *sess.Error {
+	if e := tx.staged(); e != nil {
+		return e
+	}
+	if e := tx.gated(); e != nil && !tx.everyones() {
+		return e
+	}
+	return nil
+}
+
+// staged says what has to be done before anything else.
+func (tx *Tx) staged() *sess.Error {
+	switch tx.who.Stage {
+	case sess.StagePassword:
+		return sess.New(sess.CodeDenied, "you may not "+policy.Describe(tx.entry.Action)+" before you have changed your temporary password", "sessctl login asks for a new one")
+	case sess.StageMFA:
+		return tx.demandsFactor()
+	case sess.StageNone:
+	}
+	return nil
 }
 
 // gated is the one answer that somebody without a role gets, also for what is not there: who may do nothing learns nothing.

@@ -124,8 +124,7 @@ func (tx *Tx) WantsFactor(act policy.Action, on policy.Resource) *sess.Error {
 		if who.Stage != sess.StageMFA {
 			return nil
 		}
-		return sess.New(sess.CodeMFA, "this organisation demands a second factor of the people whose keys are used",
-			`log in and enrol one: "sessctl login", then "sessctl mfa enrol"`)
+		return tx.demandsFactor()
 	}
 	if who.Credential != sess.CredentialLogin {
 		return nil
@@ -138,10 +137,19 @@ func (tx *Tx) WantsFactor(act policy.Action, on policy.Resource) *sess.Error {
 		return nil
 	}
 	if tx.who.Stage == sess.StageMFA {
-		return sess.New(sess.CodeMFA, "this organisation demands a second factor before anything else",
-			`"sessctl mfa verify" asks for your code; who has none yet runs "sessctl mfa enrol"`)
+		return tx.demandsFactor()
 	}
 	return sess.New(sess.CodeMFA, "a second factor, shown a moment ago, is needed to "+policy.Describe(act),
+		`"sessctl mfa verify" asks for your code; who has none yet runs "sessctl mfa enrol"`)
+}
+
+// demandsFactor is what a login or key gets whose owner has to show, or to enrol, a second factor before anything else.
+func (tx *Tx) demandsFactor() *sess.Error {
+	if tx.who.Credential == sess.CredentialKey {
+		return sess.New(sess.CodeMFA, "this organisation demands a second factor of the people whose keys are used",
+			`log in and enrol one: "sessctl login", then "sessctl mfa enrol"`)
+	}
+	return sess.New(sess.CodeMFA, "this organisation demands a second factor before anything else",
 		`"sessctl mfa verify" asks for your code; who has none yet runs "sessctl mfa enrol"`)
 }
 

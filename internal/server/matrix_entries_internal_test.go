@@ -1,0 +1,85 @@
+package server
+
+import (
+	"github.com/sessctl/sess/internal/policy"
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// matrixEntries has every operation of the API, and the downloads.
+func matrixEntries() map[string]entry {
+	admin := []sess.Role{sess.RoleAdmin}
+	everywhere := []sess.Stage{sess.StagePassword, sess.StageMFA}
+	token, key, grant := map[string]string{"id": "token"}, map[string]string{"id": "key"}, map[string]string{"id": "grant"}
+	recording := map[string]string{"session": "recording"}
+	return map[string]entry{
+		"server": {guarded: "it tells nothing that is anybody's"},
+		"login":  {guarded: "the password", body: `{"email":"a@example.com","password":"x"}`},
+		"accept": {guarded: "the invitation", body: `{"token":"sesi_x","password":"a long enough 7 password"}`},
+		"enrol": {
+			guarded: "the enrolment token",
+			body:    `{"token":"sesn_x","public_key":"AA==","signature":"AA==","hostname":"h","os":"linux","arch":"amd64","version":"1"}`,
+		},
+		"login-device": {guarded: "it only begins a login, which a person ends in a browser", body: `{"client":"c"}`},
+		"login-redeem": {guarded: "the code that the browser was given", body: `{"device_code":"x"}`},
+		"logout": {act: policy.Logout, stages: everywhere},
+		"whoami": {act: policy.Whoami, stages: everywhere},
+
+		"token-create": {act: policy.TokenCreate, body: `{"uses":1,"project":"default"}`},
+		"token-list":   {act: policy.TokenList},
+		"token-delete": {act: policy.TokenDelete, kinds: token},
+
+		"instance-list":   {act: policy.InstanceList},
+		"instance-show":   {act: policy.InstanceShow},
+		"instance-change": {act: policy.InstanceChange, body: `{"labels":{"a":"b"}}`},
+		"instance-remove": {act: policy.InstanceRemove},
+		"instance-move":   {act: policy.InstanceMove, body: `{"project":"{project}"}`},
+
+		"session-start": {
+			act: policy.SessionStart, body: `{"instance":"{instance}","kind":"exec","params":"eyJhcmd2IjpbIngiXX0=","public_key":"{point}"}`,
+			fails: []sess.Code{sess.CodeOffline},
+		},
+		"session-list":   {act: policy.SessionList},
+		"session-show":   {act: policy.SessionShow},
+		"session-attach": {act: policy.SessionAttach, also: policy.SessionStart, body: `{"public_key":"{point}"}`},
+		"session-end":    {act: policy.SessionEnd, body: `{"reason":"r"}`},
+		"session-resume": {guarded: "the session's own key", body: `{"nonce":"AAAAAAAAAAAAAAAAAAAAAA==","signature":"AA=="}`},
+
+		"key-create":     {act: policy.KeyCreate, body: `{"name":"{new}"}`},
+		"key-list":       {act: policy.KeyList},
+		"key-delete":     {act: policy.KeyDelete, kinds: key, others: admin},
+		"key-rotate":     {act: policy.KeyRotate, kinds: key, others: admin, body: `{"overlap_seconds":60}`},
+		"machine-create": {act: policy.MachineCreate, body: `{"name":"{new}","role":"operator","project":"{project}"}`},
+
+		"group-create": {act: policy.GroupCreate, body: `{"name":"{new}"}`},
+		"group-list":   {act: policy.GroupList},
+		"group-show":   {act: policy.GroupShow},
+		"group-delete": {act: policy.GroupDelete},
+		"group-add":    {act: policy.GroupChange},
+		"group-remove": {act: policy.GroupChange, fails: []sess.Code{sess.CodeNotFound}},
+
+		"project-create": {act: policy.ProjectCreate, body: `{"name":"{new}"}`},
+		"project-list":   {act: policy.ProjectList},
+		"project-show":   {act: policy.ProjectShow},
+		"project-change": {act: policy.ProjectChange, body: `{"name":"{new}"}`},
+		"project-delete": {act: policy.ProjectDelete},
+
+		"grant-create": {act: policy.GrantCreate, body: `{"user":"{user}","role":"operator","project":"{project}"}`},
+		"grant-list":   {act: policy.GrantList},
+		"grant-delete": {act: policy.GrantDelete, kinds: grant},
+
+		"idp-create": {act: policy.IDPCreate, body: `{"name":"{new}","kind":"github","secret":"s","settings":{"client_id":"c","allow_orgs":["o"]}}`},
+		"idp-list":   {act: policy.IDPList},
+		"idp-show":   {act: policy.IDPShow},
+		"idp-change": {act: policy.IDPChange, body: `{"secret":"t"}`},
+		"idp-remove": {act: policy.IDPRemove},
+		"idp-test":   {act: policy.IDPTest},
+
+		"recording-list": {act: policy.RecordingList},
+		"recording-show": {act: policy.RecordingShow, kinds: recording},
+		"recording-data": {act: policy.RecordingReplay, kinds: recording, fails: []sess.Code{sess.CodeNotFound}},
+
+		"audit-list":   {act: policy.AuditList},
+		"audit-verify": {act: policy.AuditVerify},
+		"audit-export": {act: policy.AuditExport},
+	}
+}
