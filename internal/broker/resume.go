@@ -87,6 +87,9 @@ func (s *Service) issue(ctx context.Context, tx *store.Tx, row *store.Session, m
 // prove finds the session and checks the signature of a resume request against its key.
 func (s *Service) prove(ctx context.Context, from sess.Principal, in api.ResumeIn) (store.Session, error) {
 	var row store.Session
+	if len(in.Body.Nonce) != nonceSize {
+		return row, sess.New(sess.CodeInvalid, fmt.Sprintf("the nonce has %d bytes, not %d", len(in.Body.Nonce), nonceSize), "")
+	}
 	err := s.db.Read(ctx, func(tx *store.Tx) error {
 		var err error
 		row, err = tx.GetSessionByID(ctx, sess.SessionID(in.Session))
@@ -95,11 +98,9 @@ func (s *Service) prove(ctx context.Context, from sess.Principal, in api.ResumeI
 	switch {
 	case isNotFound(err):
 		s.refuseAnonymous(ctx, "", from.Addr, policy.SessionResume, "")
-		return row, noSession(in.Session)
+		return row, notSigned(in.Session) // whether there is such a session is its owner's to know
 	case err != nil:
 		return row, fmt.Errorf("look up session: %w", err)
-	case len(in.Body.Nonce) != nonceSize:
-		return row, sess.New(sess.CodeInvalid, fmt.Sprintf("the nonce has %d bytes, not %d", len(in.Body.Nonce), nonceSize), "")
 	}
 	message := wire.SignedMessage(wire.PurposeResume, []byte(row.ID), in.Body.Nonce, []byte(s.name))
 	if signedByClient(row.OwnerKey, message, in.Body.Signature) {
@@ -111,7 +112,11 @@ func (s *Service) prove(ctx context.Context, from sess.Principal, in api.ResumeI
 		}
 	}
 	s.refuseAnonymous(ctx, row.Org, from.Addr, policy.SessionResume, row.UserName)
-	return row, sess.New(sess.CodeUnauthenticated, "the request is not signed by the session's key", "sessctl attach "+string(row.ID)+" takes a session over with a login")
+	return row, notSigned(in.Session)
+}
+
+func notSigned(id string) error {
+	return sess.New(sess.CodeUnauthenticated, "the request is not signed by the session's key", "sessctl attach "+id+" takes a session over with a login")
 }
 
 // ownerOf gives the owner of a session as the principal of a request that only the session's key proves.

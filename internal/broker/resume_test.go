@@ -33,7 +33,7 @@ func TestResume(t *testing.T) {
 		other := s
 		other.id = sess.NewSessionID()
 		_, err = w.resume(other, s.key)
-		wantCode(t, "another session", err, sess.CodeNotFound)
+		wantCode(t, "another session", err, sess.CodeUnauthenticated)
 
 		var in api.ResumeIn
 		in.Session, in.Body.Nonce = string(s.id), []byte("0123456789abcdef")

@@ -5,7 +5,7 @@ import (
 	"github.com/sessctl/sess/internal/sess"
 )
 
-// matrixEntries has every operation of the API, and the downloads.
+// matrixEntries has every operation of the API, and the downloads; behind a space in a name stands in which of its ways it is asked.
 func matrixEntries() map[string]entry {
 	admin := []sess.Role{sess.RoleAdmin}
 	everywhere := []sess.Stage{sess.StagePassword, sess.StageMFA}
@@ -21,34 +21,40 @@ func matrixEntries() map[string]entry {
 		},
 		"login-device": {guarded: "it only begins a login, which a person ends in a browser", body: `{"client":"c"}`},
 		"login-redeem": {guarded: "the code that the browser was given", body: `{"device_code":"x"}`},
-		"logout": {act: policy.Logout, stages: everywhere},
-		"whoami": {act: policy.Whoami, stages: everywhere},
+		"logout":       {act: policy.Logout, stages: everywhere},
+		"whoami":       {act: policy.Whoami, stages: everywhere},
 
 		"token-create": {act: policy.TokenCreate, body: `{"uses":1,"project":"default"}`},
 		"token-list":   {act: policy.TokenList},
 		"token-delete": {act: policy.TokenDelete, kinds: token},
 
-		"instance-list":   {act: policy.InstanceList},
-		"instance-show":   {act: policy.InstanceShow},
-		"instance-change": {act: policy.InstanceChange, body: `{"labels":{"a":"b"}}`},
-		"instance-remove": {act: policy.InstanceRemove},
-		"instance-move":   {act: policy.InstanceMove, body: `{"project":"{project}"}`},
+		"instance-list":      {act: policy.InstanceList},
+		"instance-list some": {act: policy.InstanceList, query: "prefix=i&label=a%3Db"},
+		"instance-show":      {act: policy.InstanceShow},
+		"instance-change":    {act: policy.InstanceChange, body: `{"labels":{"a":"b"}}`},
+		"instance-remove":    {act: policy.InstanceRemove},
+		"instance-move":      {act: policy.InstanceMove, body: `{"project":"{project}"}`},
 
 		"session-start": {
 			act: policy.SessionStart, body: `{"instance":"{instance}","kind":"exec","params":"eyJhcmd2IjpbIngiXX0=","public_key":"{point}"}`,
 			fails: []sess.Code{sess.CodeOffline},
 		},
-		"session-list":   {act: policy.SessionList},
-		"session-show":   {act: policy.SessionShow},
-		"session-attach": {act: policy.SessionAttach, also: policy.SessionStart, body: `{"public_key":"{point}"}`},
-		"session-end":    {act: policy.SessionEnd, body: `{"reason":"r"}`},
-		"session-resume": {guarded: "the session's own key", body: `{"nonce":"AAAAAAAAAAAAAAAAAAAAAA==","signature":"AA=="}`},
+		"session-list":     {act: policy.SessionList},
+		"session-list all": {act: policy.SessionList, query: "state=all&instance={instance}&user={user}"},
+		"session-show":     {act: policy.SessionShow},
+		"session-attach":   {act: policy.SessionAttach, also: policy.SessionStart, body: `{"public_key":"{point}"}`},
+		"session-end":      {act: policy.SessionEnd, body: `{"reason":"r"}`},
+		"session-resume":   {guarded: "the session's own key", body: `{"nonce":"AAAAAAAAAAAAAAAAAAAAAA==","signature":"AA=="}`},
 
-		"key-create":     {act: policy.KeyCreate, body: `{"name":"{new}"}`},
-		"key-list":       {act: policy.KeyList},
-		"key-delete":     {act: policy.KeyDelete, kinds: key, others: admin},
-		"key-rotate":     {act: policy.KeyRotate, kinds: key, others: admin, body: `{"overlap_seconds":60}`},
-		"machine-create": {act: policy.MachineCreate, body: `{"name":"{new}","role":"operator","project":"{project}"}`},
+		"key-create":         {act: policy.KeyCreate, body: `{"name":"{new}"}`},
+		"key-list":           {act: policy.KeyList},
+		"key-create user":    {act: policy.KeyCreateMachine, body: `{"user":"{machine}"}`},
+		"key-create machine": {act: policy.KeyCreateMachine, body: `{"machine":"{new}","role":"operator"}`},
+		"key-list all":       {act: policy.KeyListAll, query: "all=true"},
+		"key-list user":      {act: policy.KeyListAll, query: "user={user}"},
+		"key-delete":         {act: policy.KeyDelete, kinds: key, others: admin},
+		"key-rotate":         {act: policy.KeyRotate, kinds: key, others: admin, body: `{"overlap_seconds":60}`},
+		"machine-create":     {act: policy.MachineCreate, body: `{"name":"{new}","role":"operator","project":"{project}"}`},
 
 		"group-create": {act: policy.GroupCreate, body: `{"name":"{new}"}`},
 		"group-list":   {act: policy.GroupList},
@@ -63,9 +69,11 @@ func matrixEntries() map[string]entry {
 		"project-change": {act: policy.ProjectChange, body: `{"name":"{new}"}`},
 		"project-delete": {act: policy.ProjectDelete},
 
-		"grant-create": {act: policy.GrantCreate, body: `{"user":"{user}","role":"operator","project":"{project}"}`},
-		"grant-list":   {act: policy.GrantList},
-		"grant-delete": {act: policy.GrantDelete, kinds: grant},
+		"grant-create":     {act: policy.GrantCreate, body: `{"user":"{user}","role":"operator","project":"{project}"}`},
+		"grant-list":       {act: policy.GrantList},
+		"grant-list user":  {act: policy.GrantList, query: "user={user}"},
+		"grant-list group": {act: policy.GrantList, query: "group={group}&project={project}"},
+		"grant-delete":     {act: policy.GrantDelete, kinds: grant},
 
 		"idp-create": {act: policy.IDPCreate, body: `{"name":"{new}","kind":"github","secret":"s","settings":{"client_id":"c","allow_orgs":["o"]}}`},
 		"idp-list":   {act: policy.IDPList},
@@ -74,12 +82,14 @@ func matrixEntries() map[string]entry {
 		"idp-remove": {act: policy.IDPRemove},
 		"idp-test":   {act: policy.IDPTest},
 
-		"recording-list": {act: policy.RecordingList},
-		"recording-show": {act: policy.RecordingShow, kinds: recording},
-		"recording-data": {act: policy.RecordingReplay, kinds: recording, fails: []sess.Code{sess.CodeNotFound}},
+		"recording-list":      {act: policy.RecordingList},
+		"recording-list some": {act: policy.RecordingList, query: "instance={instance}&user={user}"},
+		"recording-show":      {act: policy.RecordingShow, kinds: recording},
+		"recording-data":      {act: policy.RecordingReplay, kinds: recording, fails: []sess.Code{sess.CodeNotFound}},
 
-		"audit-list":   {act: policy.AuditList},
-		"audit-verify": {act: policy.AuditVerify},
-		"audit-export": {act: policy.AuditExport},
+		"audit-list":      {act: policy.AuditList},
+		"audit-list some": {act: policy.AuditList, query: "session={session}&who={user}"},
+		"audit-verify":    {act: policy.AuditVerify},
+		"audit-export":    {act: policy.AuditExport},
 	}
 }
