@@ -98,7 +98,7 @@ func (s *Service) prove(ctx context.Context, from sess.Principal, in api.ResumeI
 	switch {
 	case isNotFound(err):
 		s.refuseAnonymous(ctx, "", from.Addr, policy.SessionResume, "")
-		return row, notSigned(in.Session) // whether there is such a session is its owner's to know
+		return row, notSigned() // whether there is such a session is its owner's to know
 	case err != nil:
 		return row, fmt.Errorf("look up session: %w", err)
 	}
@@ -112,11 +112,11 @@ func (s *Service) prove(ctx context.Context, from sess.Principal, in api.ResumeI
 		}
 	}
 	s.refuseAnonymous(ctx, row.Org, from.Addr, policy.SessionResume, row.UserName)
-	return row, notSigned(in.Session)
+	return row, notSigned()
 }
 
-func notSigned(id string) error {
-	return sess.New(sess.CodeUnauthenticated, "the request is not signed by the session's key", "sessctl attach "+id+" takes a session over with a login")
+func notSigned() error {
+	return sess.New(sess.CodeUnauthenticated, "the request is not signed by the session's key", "sessctl attach takes a session over with a login")
 }
 
 // ownerOf gives the owner of a session as the principal of a request that only the session's key proves.

@@ -5,6 +5,9 @@ import (
 	"github.com/sessctl/sess/internal/sess"
 )
 
+// harmlessPolicy decides nothing about anybody.
+const harmlessPolicy = `{"body":"@id(\"x\") permit (principal is User, action == Action::\"session:start\", resource is Instance) when { principal.name == \"nobody\" };"}`
+
 // matrixEntries has every operation of the API, and the downloads; behind a space in a name stands in which of its ways it is asked.
 func matrixEntries() map[string]entry {
 	admin := []sess.Role{sess.RoleAdmin}
@@ -74,6 +77,23 @@ func matrixEntries() map[string]entry {
 		"grant-list user":  {act: policy.GrantList, query: "user={user}"},
 		"grant-list group": {act: policy.GrantList, query: "group={group}&project={project}"},
 		"grant-delete":     {act: policy.GrantDelete, kinds: grant},
+
+		"role-list":   {act: policy.RoleList},
+		"role-show":   {act: policy.RoleShow},
+		"role-create": {act: policy.RoleCreate, body: `{"name":"{new}","actions":["instance:list"]}`},
+		"role-set":    {act: policy.RoleSet, body: `{"summary":"s"}`},
+		"role-delete": {act: policy.RoleDelete},
+
+		"policy-list":         {act: policy.PolicyList},
+		"policy-show":         {act: policy.PolicyShow},
+		"policy-put":          {act: policy.PolicyPut, body: harmlessPolicy},
+		"policy-delete":       {act: policy.PolicyDelete},
+		"policy-test":         {act: policy.PolicyTest, body: `{"cases":[{"user":"{user}","action":"session:start","instance":"{instance}","expect":"deny"}]}`},
+		"policy-explain":      {act: policy.PolicyExplainOwn, body: `{"question":{"action":"instance:list"}}`},
+		"policy-explain user": {act: policy.PolicyExplain, body: `{"question":{"user":"{user}","action":"session:start","instance":"{instance}"}}`},
+		"access-list":         {act: policy.Whoami, stages: everywhere}, // it says what one may do: nothing then
+
+		"grant-create role": {act: policy.GrantCreate, body: `{"group":"{group}","role":"{role}"}`},
 
 		"idp-create": {act: policy.IDPCreate, body: `{"name":"{new}","kind":"github","secret":"s","settings":{"client_id":"c","allow_orgs":["o"]}}`},
 		"idp-list":   {act: policy.IDPList},

@@ -314,7 +314,7 @@ func (w *matrix) ask(o operation, bearer string, things map[string]string, from 
 		if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil || p.Code == "" || rec.Code >= 500 && p.Code == sess.CodeInternal {
 			w.t.Errorf("%s: %d, %.300s", o.id, rec.Code, rec.Body)
 		}
-		got.code, got.detail = p.Code, p.Detail+" / "+p.Hint
+		got.code, got.detail = p.Code, p.Detail
 	}
 	return got
 }
@@ -390,6 +390,12 @@ func (o *matrixOrg) make(kind string, owner member) thing {
 	case "idp": // there can be few at a time
 		o.w.sql("DELETE FROM idp WHERE org = $1 AND id NOT IN (SELECT id FROM idp WHERE org = $1 ORDER BY created_at LIMIT 3)", o.org)
 		return create("/v1/idps", `{"name":"`+name+`","kind":"github","secret":"s","settings":{"client_id":"c","allow_orgs":["o"]}}`)
+	case "role": // known by its name
+		o.send(http.MethodPost, "/v1/roles", `{"name":"`+name+`","actions":["instance:list"]}`)
+		return thing{id: name}
+	case "policy":
+		o.send(http.MethodPut, "/v1/policies/"+name, harmlessPolicy)
+		return thing{id: name}
 	case "user":
 		m := o.member("")
 		return thing{string(m.id), m.name}
