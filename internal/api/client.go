@@ -47,10 +47,15 @@ func Call[In, Out any](ctx context.Context, c *Client, op Op[In, Out], in In) (O
 	return out, nil
 }
 
-// Do sends one request and returns the response when its status is 2xx; the caller closes its body. body is JSON, or nil.
+// Do sends one request and returns the response when its status is 2xx; the caller closes its body. path is escaped, as names
+// in it may hold a slash; body is JSON, or nil.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body []byte) (*http.Response, error) {
 	u := *c.Base
-	u.Path, u.RawQuery = path, query.Encode()
+	plain, err := url.PathUnescape(path)
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	u.Path, u.RawPath, u.RawQuery = plain, path, query.Encode()
 	var r io.Reader
 	if body != nil {
 		r = bytes.NewReader(body)

@@ -35,13 +35,13 @@ type GroupList struct {
 // GroupIn makes a group.
 type GroupIn struct {
 	Body struct {
-		Name string `json:"name" maxLength:"64"`
+		Name string `json:"name" maxLength:"128"`
 	}
 }
 
 // GroupRef names a group by name or id.
 type GroupRef struct {
-	Group string `path:"group" maxLength:"64"`
+	Group string `path:"group" maxLength:"128"`
 }
 
 // GroupUserRef names somebody and a group.
@@ -112,7 +112,7 @@ type GrantList struct {
 type GrantIn struct {
 	Body struct {
 		User    string    `json:"user,omitempty" maxLength:"254" doc:"E-mail address, name of a machine user, or id; or a group"`
-		Group   string    `json:"group,omitempty" maxLength:"64" doc:"Name or id"`
+		Group   string    `json:"group,omitempty" maxLength:"128" doc:"Name or id"`
 		Role    sess.Role `json:"role" maxLength:"64"`
 		Project string    `json:"project,omitempty" maxLength:"64" doc:"Name or id; empty means the whole organisation"`
 	}
@@ -122,6 +122,6 @@ type GrantIn struct {
 type GrantsIn struct {
 	Page
 	User    string `query:"user" maxLength:"254" doc:"Only those given to this user directly"`
-	Group   string `query:"group" maxLength:"64"`
+	Group   string `query:"group" maxLength:"128"`
 	Project string `query:"project" maxLength:"64"`
 }

@@ -39,7 +39,7 @@ func (a *app) apiCmd() *cobra.Command {
 				return err
 			}
 			done := a.busy("asking the server")
-			resp, err := c.API.Do(cmd.Context(), strings.ToUpper(argv[0]), u.Path, u.Query(), body)
+			resp, err := c.API.Do(cmd.Context(), strings.ToUpper(argv[0]), u.EscapedPath(), u.Query(), body)
 			done()
 			if err != nil {
 				return err

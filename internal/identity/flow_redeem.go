@@ -166,11 +166,16 @@ func (s *Service) flowLogin(ctx context.Context, tx *gate.Tx, f store.LoginFlow,
 	if err != nil {
 		return out, err
 	}
+	if row.ID == "" {
+		return out, nil
+	}
 	if until := s.now().Add(time.Duration(row.ValidSeconds) * time.Second).UTC().Truncate(time.Microsecond); row.ValidSeconds > 0 && until.Before(out.ExpiresAt) {
 		out.ExpiresAt = until
-		if _, err := tx.ShortenLogin(ctx, f.Org, sess.HashToken(out.Token), store.Micros(until)); err != nil {
-			return out, fmt.Errorf("shorten login: %w", err)
-		}
+	}
+	if _, err := tx.SetLoginByIDP(ctx, store.SetLoginByIDPParams{
+		Org: f.Org, Hash: sess.HashToken(out.Token), IDP: row.ID, MFAAt: f.MFAAt, Until: store.Micros(out.ExpiresAt),
+	}); err != nil {
+		return out, fmt.Errorf("note who vouched for login: %w", err)
 	}
 	return out, nil
 }

@@ -56,7 +56,7 @@ func groupResource(t store.Team) policy.Resource {
 func (s *Service) CreateGroup(ctx context.Context, who sess.Principal, in api.GroupIn) (api.Group, error) {
 	var out api.Group
 	err := s.gate.Do(ctx, who, policy.GroupCreate, policy.Org(who.Org), func(tx *gate.Tx) error {
-		if err := checkPlainName("group", in.Body.Name); err != nil {
+		if err := checkGroupName(in.Body.Name); err != nil {
 			return err
 		}
 		t := store.Team{Org: who.Org, ID: sess.NewTeamID(), Name: in.Body.Name, CreatedAt: store.Micros(s.now())}

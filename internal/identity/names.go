@@ -25,7 +25,9 @@ var (
 	instanceName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	labelName    = regexp.MustCompile(`^[a-z0-9./_-]{1,63}$`)
 	machineName  = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$`)
-	regionName   = regexp.MustCompile(`^[a-zA-Z0-9._-]{0,64}$`)
+	// As identity providers call groups: acme/ops at GitHub, /ops at Keycloak, a UUID, a distinguished name.
+	groupName  = regexp.MustCompile(`^[a-zA-Z0-9/_]([a-zA-Z0-9 ._@+/:=,-]{0,126}[a-zA-Z0-9._@+/-])?$`)
+	regionName = regexp.MustCompile(`^[a-zA-Z0-9._-]{0,64}$`)
 )
 
 // normalEmail gives the form in which an e-mail address names a person: lower case, without display name.
@@ -37,6 +39,14 @@ func normalEmail(s string) (string, error) {
 		return "", sess.New(sess.CodeInvalid, "this is no e-mail address", "it looks like name@example.com")
 	}
 	return s, nil
+}
+
+func checkGroupName(s string) error {
+	if !groupName.MatchString(s) || sess.ValidID("grp", s) {
+		return sess.New(sess.CodeInvalid, fmt.Sprintf("%q can't be the name of a group", clip(s, maxName)),
+			"use up to 128 letters, digits, spaces and . _ @ + / : = , -, beginning with a letter, a digit, / or _")
+	}
+	return nil
 }
 
 func checkInstanceName(s string) error {

@@ -32,6 +32,13 @@ func TestNoSecretIsKept(t *testing.T) {
 	unused := w.token(admin, 1, nil)
 	must[api.LoginOut](w, "login")(w.login(adminEmail, adminPassword, home))
 
+	hub := newHub(t)
+	provider := w.setUp(admin, "hub", hub, nil)
+	must[api.LoginOut](w, "log in by provider")(w.byProvider(provider))
+	b := w.browser()
+	w.send(b, w.authorize(b), "hub") // and stays there
+	must[string](w, "claim")(w.ClaimDevice(t.Context(), b, w.device().UserCode))
+
 	// What goes wrong, too.
 	for _, typed := range []string{"my secret typed", "hunter2hunter2"} {
 		w.secret(typed)

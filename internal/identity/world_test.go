@@ -77,6 +77,7 @@ func newWorld(t testing.TB, db *store.DB) *world {
 		OnCredentialRevoked: func(_ context.Context, _ sess.OrgID, id string) { w.revoked = append(w.revoked, id) },
 		OnInstanceRemoved:   func(_ context.Context, _ sess.OrgID, id sess.InstanceID) { w.removed = append(w.removed, id) },
 		SealKey:             [identity.SealKeySize]byte{1, 2, 3},
+		IDPAllowPrivate:     true,
 		Hash:                cheap,
 	})
 	return w

@@ -829,13 +829,27 @@ func (q *Queries) SendLoginFlow(ctx context.Context, arg SendLoginFlowParams) (i
 	return result.RowsAffected()
 }
 
-const shortenLogin = `-- name: ShortenLogin :execrows
-UPDATE login SET expires_at = $3 WHERE org = $1 AND hash = $2 AND expires_at > $3
+const setLoginByIDP = `-- name: SetLoginByIDP :execrows
+UPDATE login SET idp = $3, mfa_at = $4, expires_at = $5 WHERE org = $1 AND hash = $2
 `
 
-// A provider may say how long its logins are valid at most.
-func (q *Queries) ShortenLogin(ctx context.Context, org sess.OrgID, hash string, until int64) (int64, error) {
-	result, err := q.db.ExecContext(ctx, shortenLogin, org, hash, until)
+type SetLoginByIDPParams struct {
+	Org   sess.OrgID
+	Hash  string
+	IDP   sess.IDPID
+	MFAAt *int64
+	Until int64
+}
+
+// What a login that a provider vouched for knows beside its token; the provider may say how long it is valid at most.
+func (q *Queries) SetLoginByIDP(ctx context.Context, arg SetLoginByIDPParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setLoginByIDP,
+		arg.Org,
+		arg.Hash,
+		arg.IDP,
+		arg.MFAAt,
+		arg.Until,
+	)
 	if err != nil {
 		return 0, err
 	}

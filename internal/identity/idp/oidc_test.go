@@ -92,10 +92,14 @@ func TestOIDCRefusesHostileTokens(t *testing.T) {
 				return f.signedBy(stranger, h, c)
 			}
 		}, want: "signature"},
-		"no token":  {sign: func(*fake) func(h, c map[string]any) string { return func(_, _ map[string]any) string { return "" } }, want: "no ID token"},
-		"no JWT":    {sign: func(*fake) func(h, c map[string]any) string { return func(_, _ map[string]any) string { return "a.b" } }, want: ""},
-		"not JSON":  {sign: func(*fake) func(h, c map[string]any) string { return func(_, _ map[string]any) string { return "e30.e30x.e30" } }, want: ""},
-		"two parts": {sign: func(f *fake) func(h, c map[string]any) string { return func(h, c map[string]any) string { return encode(f.t, h, c) } }, want: ""},
+		"no token": {sign: func(*fake) func(h, c map[string]any) string { return func(_, _ map[string]any) string { return "" } }, want: "no ID token"},
+		"no JWT":   {sign: func(*fake) func(h, c map[string]any) string { return func(_, _ map[string]any) string { return "a.b" } }, want: ""},
+		"not JSON": {sign: func(*fake) func(h, c map[string]any) string {
+			return func(_, _ map[string]any) string { return "e30.e30x.e30" }
+		}, want: ""},
+		"two parts": {sign: func(f *fake) func(h, c map[string]any) string {
+			return func(h, c map[string]any) string { return encode(f.t, h, c) }
+		}, want: ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFake(t)
@@ -267,7 +271,7 @@ func TestClientRefusesPrivateAddresses(t *testing.T) {
 		"127.0.0.1:" + port, "localhost:" + port, "[::1]:" + port, "[::ffff:127.0.0.1]:" + port, "0.0.0.0:" + port, "10.1.2.3", "172.16.0.1", "192.168.1.1",
 		"169.254.169.254", "100.100.100.200", "[fe80::1]", "[fd00:ec2::254]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "224.0.0.1", "255.255.255.255",
 	} {
-		resp, err := idp.NewClient(false).Get("http://" + host + "/") //nolint:noctx // it has a timeout
+		resp, err := idp.NewClient(false).Get("http://" + host + "/")
 		if err == nil {
 			resp.Body.Close()
 			t.Errorf("%s was asked", host)
@@ -275,7 +279,7 @@ func TestClientRefusesPrivateAddresses(t *testing.T) {
 			t.Errorf("%s: %v", host, err)
 		}
 	}
-	resp, err := idp.NewClient(true).Get(srv.URL) //nolint:noctx // as above
+	resp, err := idp.NewClient(true).Get(srv.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +294,7 @@ func TestClientFollowsFewRedirects(t *testing.T) {
 	}))
 	defer srv.Close()
 	c := idp.NewClient(true)
-	if resp, err := c.Get(srv.URL); err == nil { //nolint:noctx // as above
+	if resp, err := c.Get(srv.URL); err == nil {
 		resp.Body.Close()
 		t.Error("it redirects for ever")
 	}
@@ -298,7 +302,7 @@ func TestClientFollowsFewRedirects(t *testing.T) {
 		t.Errorf("%d requests", n)
 	}
 	n = 0
-	if resp, err := c.Post(srv.URL, "text/plain", strings.NewReader("secret")); err == nil { //nolint:noctx // as above
+	if resp, err := c.Post(srv.URL, "text/plain", strings.NewReader("secret")); err == nil {
 		resp.Body.Close()
 		t.Error("a secret was sent on")
 	}

@@ -168,14 +168,18 @@ func TestSAMLRefusesHostileAssertions(t *testing.T) {
 	}{
 		"wrong audience": {change: func(a *saml.Assertion) { a.Conditions.AudienceRestrictions[0].Audience.Value = "https://other.example" }, want: "Audience"},
 		"no audience":    {change: func(a *saml.Assertion) { a.Conditions.AudienceRestrictions = nil }, want: "audience"},
-		"wrong recipient": {change: confirmation(func(d *saml.SubjectConfirmationData) { d.Recipient = "https://other.example/acs" }),
-			want: "Recipient"},
-		"answers another request":  {change: confirmation(func(d *saml.SubjectConfirmationData) { d.InResponseTo = "id-other" }), want: "request ID"},
-		"answers no request":       {change: confirmation(func(d *saml.SubjectConfirmationData) { d.InResponseTo = "" }), want: "request ID"},
-		"confirmation ran out":     {change: confirmation(func(d *saml.SubjectConfirmationData) { d.NotOnOrAfter = long }), want: "expired"},
-		"nothing confirmed":        {change: func(a *saml.Assertion) { a.Subject.SubjectConfirmations = nil }, want: "which request"},
-		"confirmed without data":   {change: func(a *saml.Assertion) { a.Subject.SubjectConfirmations[0].SubjectConfirmationData = nil }, want: "missing"},
-		"confirmed otherwise":      {change: func(a *saml.Assertion) { a.Subject.SubjectConfirmations[0].Method = "urn:oasis:names:tc:SAML:2.0:cm:sender-vouches" }, want: "which request"},
+		"wrong recipient": {
+			change: confirmation(func(d *saml.SubjectConfirmationData) { d.Recipient = "https://other.example/acs" }),
+			want:   "Recipient",
+		},
+		"answers another request": {change: confirmation(func(d *saml.SubjectConfirmationData) { d.InResponseTo = "id-other" }), want: "request ID"},
+		"answers no request":      {change: confirmation(func(d *saml.SubjectConfirmationData) { d.InResponseTo = "" }), want: "request ID"},
+		"confirmation ran out":    {change: confirmation(func(d *saml.SubjectConfirmationData) { d.NotOnOrAfter = long }), want: "expired"},
+		"nothing confirmed":       {change: func(a *saml.Assertion) { a.Subject.SubjectConfirmations = nil }, want: "which request"},
+		"confirmed without data":  {change: func(a *saml.Assertion) { a.Subject.SubjectConfirmations[0].SubjectConfirmationData = nil }, want: "missing"},
+		"confirmed otherwise": {change: func(a *saml.Assertion) {
+			a.Subject.SubjectConfirmations[0].Method = "urn:oasis:names:tc:SAML:2.0:cm:sender-vouches"
+		}, want: "which request"},
 		"ran out":                  {change: func(a *saml.Assertion) { a.Conditions.NotOnOrAfter = long }, want: "expired"},
 		"not yet valid":            {change: func(a *saml.Assertion) { a.Conditions.NotBefore = time.Now().Add(time.Hour) }, want: "not yet valid"},
 		"issued long ago":          {change: func(a *saml.Assertion) { a.IssueInstant = long }, want: "expired"},

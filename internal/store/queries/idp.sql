@@ -67,9 +67,9 @@ UPDATE login SET revoked_at = sqlc.arg(now)
 WHERE org = $1 AND idp = $2 AND revoked_at IS NULL AND expires_at > sqlc.arg(now)
 RETURNING id;
 
--- name: ShortenLogin :execrows
--- A provider may say how long its logins are valid at most.
-UPDATE login SET expires_at = sqlc.arg(until) WHERE org = $1 AND hash = $2 AND expires_at > sqlc.arg(until);
+-- name: SetLoginByIDP :execrows
+-- What a login that a provider vouched for knows beside its token; the provider may say how long it is valid at most.
+UPDATE login SET idp = sqlc.arg(idp), mfa_at = sqlc.arg(mfa_at), expires_at = sqlc.arg(until) WHERE org = $1 AND hash = $2;
 
 -- name: FindTeamForIDP :one
 SELECT id FROM team WHERE org = $1 AND name = $2;
