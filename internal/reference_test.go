@@ -269,6 +269,41 @@ func TestReferencePermissions(t *testing.T) {
 	current(t, "permissions.md", b.String())
 }
 
+// TestReferencePolicyWords writes down every word that policies can use, from the schema that they are checked against.
+func TestReferencePolicyWords(t *testing.T) {
+	engine, err := policy.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString("# The words of policies\n\nWhat policies are checked against, and what each action is about. How to write them: [policies.md](../guides/policies.md).\n\n" +
+		"## Principals, things and the context\n\nAn attribute with a `?` may be missing: ask with `has` first. *tags* are asked for with `hasTag` and `getTag`: the labels of an\n" +
+		"instance. `principal in Group::\"dba\"` asks for a group by its name.\n\n```\n" + strings.TrimSpace(words(engine.Schema())) + "\n```\n\n" +
+		"## Actions\n\nA *permit* of a policy, and a role of your own, count where the third column says so; a *forbid* where the fourth does.\n\n" +
+		"| action | on | permit | forbid |\n|---|---|---|---|\n")
+	types := []policy.Type{
+		policy.TypeOrg, policy.TypeProject, policy.TypeInstance, policy.TypeSession, policy.TypeRecording, policy.TypeKey, policy.TypeToken,
+		policy.TypeLogin, policy.TypeUser, policy.TypeGroup, policy.TypeGrant, policy.TypeIDP, policy.TypeLog,
+	}
+	for _, a := range policy.Actions() {
+		var on []string
+		for _, typ := range types {
+			if engine.AppliesTo(a.Action, typ) {
+				on = append(on, policy.EntityType(typ))
+			}
+		}
+		yes := map[bool]string{true: "yes"}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", a.Action, strings.Join(on, ", "), yes[policy.Grantable(a.Action)], yes[policy.Governed(a.Action)])
+	}
+	current(t, "policy-words.md", b.String())
+}
+
+// words is the part of the schema with entities and the context.
+func words(schema string) string {
+	head, _, _ := strings.Cut(schema, "\naction ")
+	return head
+}
+
 // reach asks the policies how far a role reaches for an action.
 func reach(engine *policy.Engine, r sess.Role, act policy.Action) string {
 	who := sess.Principal{Org: "org_1", User: "usr_1", Name: "ada", UserKind: sess.UserLocal, Credential: sess.CredentialLogin}

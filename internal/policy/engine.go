@@ -14,6 +14,7 @@ import (
 // Engine decides. It holds the compiled rules and nothing else; its methods may be called from any goroutine.
 type Engine struct {
 	words   *words
+	schema  string
 	rules   map[Action]plan
 	files   []string             // that the rules stand in, without their ending: names that nobody else gets
 	texts   map[string]string    // what stands in them
@@ -34,7 +35,7 @@ func New() (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{words: w, rules: index(rules, w), texts: map[string]string{}, shipped: map[string]Statement{}}
+	e := &Engine{words: w, schema: string(text), rules: index(rules, w), texts: map[string]string{}, shipped: map[string]Statement{}}
 	return e, e.keepTexts(rules)
 }
 
@@ -82,6 +83,9 @@ func (e *Engine) Statement(r *OrgRules, id string) (Statement, bool) {
 	s, ok := r.sources[id]
 	return s, ok
 }
+
+// Schema gives the words of policies, as Cedar schemas are written, with comments.
+func (e *Engine) Schema() string { return e.schema }
 
 // RoleSummary says in a line what a role that we ship is for.
 func RoleSummary(r sess.Role) string {

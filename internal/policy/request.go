@@ -44,6 +44,9 @@ func entityType(t Type) types.EntityType {
 	return ""
 }
 
+// EntityType gives what policies call things of a type; empty: they can't speak of them.
+func EntityType(t Type) string { return string(entityType(t)) }
+
 // question is a request to Cedar and the entities it speaks of.
 type question struct {
 	cedar.Request
