@@ -32,9 +32,11 @@ type LoginOut struct {
 	Email     string      `json:"email"`
 	Org       sess.OrgID  `json:"org"`
 	OrgName   string      `json:"org_name"`
+	Stage     sess.Stage  `json:"stage,omitempty"` // what has to be done before anything else: password, mfa
 }
 
-// AcceptIn sets the password of an invited person by the one-time token in their link.
+// AcceptIn accepts an invitation by the one-time token in its link. Password is the new one of who has none, and the present
+// one of who has: see LookInvite.
 type AcceptIn struct {
 	Body struct {
 		Token    string `json:"token" maxLength:"200"`

@@ -125,3 +125,142 @@ type GrantsIn struct {
 	Group   string `query:"group" maxLength:"128"`
 	Project string `query:"project" maxLength:"64"`
 }
+
+// UserState is where a user stands in an organisation.
+type UserState string
+
+// The states of users.
+const (
+	UserActive      UserState = "active"
+	UserInvited     UserState = "invited"     // has not accepted, or has not changed the temporary password
+	UserDeactivated UserState = "deactivated" // reversible
+	UserDeleted     UserState = "deleted"     // not
+)
+
+// User is a person or machine user, as a member of an organisation.
+type User struct {
+	ID           sess.UserID   `json:"id"`
+	Name         string        `json:"name"`                // e-mail address, or the machine user's name
+	FullName     string        `json:"full_name,omitempty"` // for people
+	Kind         sess.UserKind `json:"kind"`
+	State        UserState     `json:"state"`
+	Groups       []string      `json:"groups"`
+	Roles        []GrantOut    `json:"roles"`
+	Factors      []string      `json:"factors"` // confirmed second factors
+	LastSeenAt   *time.Time    `json:"last_seen_at,omitempty"`
+	CreatedAt    time.Time     `json:"created_at"`
+	DeletedAt    *time.Time    `json:"deleted_at,omitempty"`
+	ValidSeconds int64         `json:"valid_seconds,omitempty"` // how long logins and keys are valid; 0: as the organisation says
+	ActiveLogin  bool          `json:"require_active_login"`    // keys work only while a login lives
+	IDP          sess.IDPID    `json:"idp,omitempty"`           // of the provider that sends them
+	// Invitation says what became of the invitation, in the answer that shows one user.
+	Invitation *Invitation `json:"invitation,omitempty"`
+}
+
+// Invitation is what is known of a user's last invitation.
+type Invitation struct {
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt time.Time  `json:"expires_at"`
+	UsedAt    *time.Time `json:"used_at,omitempty"`
+	Mail      string     `json:"mail,omitempty"` // queued, sent, or why not; empty: the link was handed out
+}
+
+// UsersIn asks for users.
+type UsersIn struct {
+	Page
+	Kind    string `query:"kind" enum:"local,idp,machine," doc:"Empty means all"`
+	Deleted bool   `query:"deleted" doc:"Those deleted, too"`
+}
+
+// UserList is a page of users, newest first.
+type UserList struct {
+	Items []User `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+// UserRef names a user by e-mail address, machine user's name, or id.
+type UserRef struct {
+	User string `path:"user" maxLength:"254"`
+}
+
+// InviteIn invites a person.
+type InviteIn struct {
+	Body struct {
+		Email     string    `json:"email" maxLength:"254"`
+		Name      string    `json:"name,omitempty" maxLength:"100" doc:"For people; kept for who is new to the server"`
+		Role      sess.Role `json:"role,omitempty" maxLength:"64"`
+		Project   string    `json:"project,omitempty" maxLength:"64" doc:"Where the role holds; empty means the whole organisation"`
+		Groups    []string  `json:"groups,omitempty" maxItems:"50"`
+		Temporary bool      `json:"temporary_password,omitempty" doc:"A temporary password instead of a link, for who is new to the server"`
+	}
+}
+
+// InviteOut is a new invitation. Where the server sends mail, neither link nor password is in it.
+type InviteOut struct {
+	User      User      `json:"user"`
+	Known     bool      `json:"known"` // the person has a password on this server already, and joins with that
+	Link      string    `json:"link,omitempty"`
+	Password  string    `json:"temporary_password,omitempty"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Mail      string    `json:"mail,omitempty"` // sent, queued, or why not
+}
+
+// ResetOut is a new link that sets a password. Where the server sends mail, the link is not in it.
+type ResetOut struct {
+	Email     string    `json:"email"`
+	Link      string    `json:"link,omitempty"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Mail      string    `json:"mail,omitempty"` // sent, queued, or why not
+}
+
+// UserPatchIn changes a user.
+type UserPatchIn struct {
+	UserRef
+	Body struct {
+		FullName     *string `json:"full_name,omitempty" maxLength:"100"`
+		ValidSeconds *int64  `json:"valid_seconds,omitempty" minimum:"0" maximum:"31536000" doc:"0: as the organisation says"`
+		ActiveLogin  *bool   `json:"require_active_login,omitempty"`
+	}
+}
+
+// InviteLookIn asks what an invitation is.
+type InviteLookIn struct {
+	Body struct {
+		Token string `json:"token" maxLength:"200"`
+	}
+}
+
+// InviteLookOut says what an invitation is, to its holder.
+type InviteLookOut struct {
+	OrgName string `json:"org_name"`
+	Email   string `json:"email,omitempty"` // empty: whoever accepts says it
+	Known   bool   `json:"known"`           // the person has a password on this server, and accepts with that
+}
+
+// PasswordIn changes one's password.
+type PasswordIn struct {
+	Body struct {
+		Old string `json:"old" maxLength:"1024"`
+		New string `json:"new" maxLength:"1024"`
+	}
+}
+
+// ForgotIn asks for a mail with a link that sets a new password.
+type ForgotIn struct {
+	Body struct {
+		Email string `json:"email" maxLength:"254"`
+	}
+}
+
+// ResetIn sets a new password by a link.
+type ResetIn struct {
+	Body struct {
+		Token    string `json:"token" maxLength:"200"`
+		Password string `json:"password" maxLength:"1024"`
+	}
+}
+
+// ResetDone says whose password was set.
+type ResetDone struct {
+	Email string `json:"email"`
+}

@@ -79,6 +79,12 @@ func (s *Service) OnUserDeactivated(ctx context.Context, org sess.OrgID, user se
 	return s.endAll(ctx, e, func(tx *store.Tx) ([]store.Session, error) { return tx.ListLiveSessionsOfUser(ctx, org, user) })
 }
 
+// OnUserRevoked ends, at once, what a user has running whose logins and keys are all revoked now.
+func (s *Service) OnUserRevoked(ctx context.Context, org sess.OrgID, user sess.UserID) error {
+	e := ending{reason: sess.EndRevoked, message: "all logins and keys of its user were revoked", who: sess.System(org), stop: true}
+	return s.endAll(ctx, e, func(tx *store.Tx) ([]store.Session, error) { return tx.ListLiveSessionsOfUser(ctx, org, user) })
+}
+
 // OnInstanceRemoved ends what runs on an instance that was removed, and its control link.
 func (s *Service) OnInstanceRemoved(ctx context.Context, org sess.OrgID, instance sess.InstanceID) error {
 	e := ending{reason: sess.EndRemoved, message: "the instance was removed", who: sess.System(org), stop: true}

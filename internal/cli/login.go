@@ -16,35 +16,50 @@ import (
 )
 
 func (a *app) loginCmd() *cobra.Command {
-	var email, passwordFile string
+	var email, passwordFile, newFile string
+	var forgot bool
 	var by browserLogin
 	c := &cobra.Command{
-		Use:   "login",
+		Use:   "login [--forgot [EMAIL]]",
 		Short: "Log in to a server",
 		Long: "Logs in with e-mail address and password and keeps the login in the system's keyring, or, where there is none,\n" +
 			"in a file only you can read. A server with a certificate of its own is named with its pin; on a terminal sessctl\n" +
 			"shows the pin and asks, as ssh does, and from then on refuses any other certificate.\n\n" +
 			"Where the server has identity providers, or with --browser, the login takes place in the browser, at the server's\n" +
-			"own pages, which send you on; without a display, or with --device, in any browser by a code.",
+			"own pages, which send you on; without a display, or with --device, in any browser by a code.\n\n" +
+			"After a login with a temporary password a new one is asked for. With --forgot the server mails you a link that sets one.",
 		Example: `  sessctl login --server https://sess.example.com
   sessctl login --server https://10.0.0.5:8443#pin=sha256:…
   sessctl login --email me@example.com --password-file - < secret
   sessctl login --org example --idp okta
   sessctl login --device`,
-		Args: args(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.login(cmd.Context(), by, email, passwordFile)
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case len(args) > 0 && (!forgot || email != ""):
+				return usagef(cmd, "%q is too much: name an e-mail address with --email", args[0])
+			case len(args) > 0:
+				email = args[0]
+			case passwordFile == "-" && newFile == "-":
+				return usagef(cmd, "standard input can hold one of the two passwords")
+			}
+			if forgot {
+				return a.forgot(cmd.Context(), email)
+			}
+			return a.login(cmd.Context(), by, email, passwordFile, newFile)
 		},
 	}
 	c.Flags().StringVar(&email, "email", "", "the e-mail `address` to log in with")
 	c.Flags().StringVar(&email, "user", "", "the same as --email")
 	c.Flags().StringVar(&passwordFile, "password-file", "", "read the password from `FILE`, or from standard input with -")
+	c.Flags().StringVar(&newFile, "new-password-file", "", "after a temporary password: read the new one from `FILE`, or from standard input with -")
+	c.Flags().BoolVar(&forgot, "forgot", false, "have a link mailed that sets a new password")
 	by.register(c)
 	c.Flags().StringVar(&by.org, "org", "", "the organisation's `NAME`, if you are in several or log in by a browser")
 	return a.jsonFlag(c)
 }
 
-func (a *app) login(ctx context.Context, by browserLogin, email, passwordFile string) error {
+func (a *app) login(ctx context.Context, by browserLogin, email, passwordFile, newFile string) error {
 	server, err := a.loginServer()
 	if err != nil {
 		return err
@@ -78,6 +93,11 @@ func (a *app) login(ctx context.Context, by browserLogin, email, passwordFile st
 	done()
 	if err != nil {
 		return noLoginHint(err)
+	}
+	if out.Stage == sess.StagePassword {
+		if err := a.leaveTemporary(ctx, server, out, password, newFile); err != nil {
+			return err
+		}
 	}
 	return a.loggedIn(server, out)
 }
@@ -150,7 +170,8 @@ func (a *app) acceptCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "accept LINK",
 		Short: "Accept an invitation: set your password and log in",
-		Long:  "Takes the one-time link of an invitation, sets your password and logs you in. The link names the server and,\nwhere its certificate is its own, the pin.",
+		Long: "Takes the one-time link of an invitation, sets your password and logs you in; who has an account on the server already\n" +
+			"gives the password of that, and keeps it. The link names the server and, where its certificate is its own, the pin.",
 		Example: `  sessctl accept https://sess.example.com/accept#sesi_…
   sessctl accept https://10.0.0.5:8443/accept#sesi_… --email me@example.com --password-file -`,
 		Args: args(cobra.ExactArgs(1)),
@@ -176,7 +197,17 @@ func (a *app) accept(ctx context.Context, raw, email, passwordFile string) error
 	if err != nil {
 		return err
 	}
-	password, err := a.password(passwordFile, "New password: ", true)
+	var look api.InviteLookIn
+	look.Body.Token = token
+	invite, err := api.Call(ctx, a.openAs(server, "").API, api.LookInvite, look)
+	if err != nil {
+		return noLoginHint(err)
+	}
+	prompt := "New password: "
+	if invite.Known {
+		prompt = "Password of " + cell(invite.Email) + " on " + server.URL.Host + ": "
+	}
+	password, err := a.password(passwordFile, prompt, !invite.Known)
 	if err != nil {
 		return err
 	}

@@ -71,6 +71,15 @@ func (b *browserLogin) login(ctx context.Context, a *app, server link.Server) er
 	if err != nil {
 		return err
 	}
+	if out.Stage == sess.StagePassword {
+		old, err := a.password("", "Temporary password: ", false)
+		if err != nil {
+			return err
+		}
+		if err := a.leaveTemporary(ctx, server, out, old, ""); err != nil {
+			return err
+		}
+	}
 	return a.loggedIn(server, out)
 }
 

@@ -87,6 +87,7 @@ func newFake() *fake {
 	})
 	handle(mux, f, api.Login, f.login)
 	handle(mux, f, api.Accept, f.accept)
+	handle(mux, f, api.LookInvite, func(*http.Request) (api.InviteLookOut, error) { return api.InviteLookOut{OrgName: "default"}, nil })
 	handle(mux, f, api.Logout, func(r *http.Request) (api.None, error) {
 		f.mu.Lock()
 		defer f.mu.Unlock()

@@ -28,6 +28,8 @@ const scriptsLast = 4 * time.Minute
 //	own [AGENT…]             from here on the script has a server of its own, with these agents
 //	server start|stop|kill9  of the script's own server
 //	agent add|start|stop|kill9 NAME
+//	smtp start               a mail server, which the script's own server uses from its next start on; mails are $MAIL/1, …
+//	smtp refuse CODE         it refuses mail; 0: no more
 //
 // Scripts begin as the admin of a server that they share, on which the agent web-1 runs. $SERVER is its URL with the pin,
 // $DATA the server's data directory, $PASSWORD a file with the admin's password and $EMAIL their address.
@@ -49,11 +51,13 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Values[ownKey{}] = &own{t: t}
+			env.Values[mailKey{}] = &mailOf{}
 			return w.lend(env.Setenv, filepath.Join(env.WorkDir, "config"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "sh": cmdSh, "set": cmdSet, "until": cmdUntil,
-			"own": cmdOwn, "server": cmdServer, "agent": cmdAgent,
+			"smtp": cmdSMTP,
+			"own":  cmdOwn, "server": cmdServer, "agent": cmdAgent,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {

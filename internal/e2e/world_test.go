@@ -42,6 +42,7 @@ type world struct {
 	server *process
 	agents map[string]*process
 	routes map[string][]string // more environment by agent
+	mail   []string            // environment of the server: the mail server
 }
 
 // process is one of our programs that runs.
@@ -219,7 +220,7 @@ func (w *world) startServer() error {
 		args = append(args, "--public-url", w.public)
 	}
 	args = append(args, w.flags...)
-	p, err := w.spawn("server", nil, "sess-server", args...)
+	p, err := w.spawn("server", w.mail, "sess-server", args...)
 	if err != nil {
 		return err
 	}

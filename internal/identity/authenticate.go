@@ -78,11 +78,11 @@ func (s *Service) byLogin(ctx context.Context, hash string, addr netip.Addr) (se
 		return who, unauthenticated(fmt.Sprintf("this login is over: it was valid for %s", inWords(life)), hintLogin)
 	case l.LastUsedAt <= store.Micros(now.Add(-st.Idle())):
 		return who, unauthenticated(fmt.Sprintf("this login is over: it was not used for %s", inWords(st.Idle())), hintLogin)
-	case l.Active == 0:
+	case l.Active == 0, l.Pending == 1:
 		return who, unauthenticated("your account is not active", "ask an admin of the organisation to activate it")
 	}
 	if l.LastUsedAt < store.Micros(now.Add(-touchEvery)) {
-		s.noted(ctx, s.Touch(ctx, who.Org, l.ID))
+		s.noted(ctx, s.touch(ctx, who, l.ID))
 	}
 	return who, nil
 }
@@ -113,17 +113,27 @@ func (s *Service) byKey(ctx context.Context, hash string, addr netip.Addr) (sess
 		return who, unauthenticated("this API key was deleted", hintKey)
 	case k.ExpiresAt <= store.Micros(now):
 		return who, unauthenticated("this API key ran out on "+store.Time(k.ExpiresAt).Format(time.DateOnly), hintKey)
-	case k.Active == 0:
+	case k.ValidSeconds > 0 && store.Time(k.CreatedAt).Add(time.Duration(k.ValidSeconds)*time.Second).Compare(now) <= 0:
+		return who, unauthenticated("this API key is older than "+inWords(time.Duration(k.ValidSeconds)*time.Second)+", which is how long yours are valid", hintKey)
+	case k.Active == 0, k.Pending == 1:
 		return who, unauthenticated("the account of this API key is not active", "ask an admin of the organisation to activate it")
 	}
 	if !sess.AddressAccepted(k.Addresses, addr) {
 		return who, sess.New(sess.CodeDenied, "this API key is not accepted from your address "+addr.String(),
 			"it is limited to the addresses that sessctl key list shows; is a proxy of yours not among --trusted-proxies of the server?")
 	}
+	if k.ActiveLogin == 1 {
+		if err := s.needsLogin(ctx, k); err != nil {
+			return who, err
+		}
+	}
 	if older := store.Micros(now.Add(-touchEvery)); k.LastUsedAt == nil || *k.LastUsedAt < older {
 		at := store.Micros(now)
 		s.noted(ctx, s.db.Write(ctx, func(tx *store.Tx) error {
 			_, err := tx.TouchAPIKey(ctx, store.TouchAPIKeyParams{Org: k.Org, ID: k.ID, Now: &at, Address: addr.String(), Older: &older})
+			if err == nil {
+				_, err = tx.SeenMember(ctx, k.Org, k.UserID, &at, &older)
+			}
 			return err
 		}))
 	}
@@ -141,6 +151,35 @@ func (s *Service) Touch(ctx context.Context, org sess.OrgID, id sess.LoginID) er
 		return fmt.Errorf("note use of login: %w", err)
 	}
 	return nil
+}
+
+// touch is Touch for a person who asks for something themselves: that is an access, too.
+func (s *Service) touch(ctx context.Context, who sess.Principal, id sess.LoginID) error {
+	now, older := store.Micros(s.now()), store.Micros(s.now().Add(-touchEvery))
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		if _, err := tx.TouchLogin(ctx, who.Org, id, now, older); err != nil {
+			return err
+		}
+		_, err := tx.SeenMember(ctx, who.Org, who.User, &now, &older)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("note use of login: %w", err)
+	}
+	return nil
+}
+
+// needsLogin refuses a key of somebody whose keys work only while they are logged in, when they are not.
+func (s *Service) needsLogin(ctx context.Context, k store.GetAPIKeyByHashRow) error {
+	lives := false
+	err := s.db.Read(ctx, func(tx *store.Tx) (err error) {
+		lives, err = s.loggedIn(ctx, tx, store.Member{Org: k.Org, UserID: k.UserID, ValidSeconds: k.ValidSeconds})
+		return err
+	})
+	if err == nil && !lives {
+		err = unauthenticated("your API keys work only while you are logged in, and you are not", hintLogin)
+	}
+	return err
 }
 
 // noted logs that a use could not be written down: no reason to turn somebody away.

@@ -61,7 +61,7 @@ func (s *Service) PatchInstance(ctx context.Context, who sess.Principal, in api.
 		if out, err = view(ctx, tx, found); err != nil {
 			return err
 		}
-		return changed(ctx, tx)
+		return changeRules(ctx, tx)
 	})
 	if err != nil {
 		return api.Instance{}, err

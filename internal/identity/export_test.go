@@ -1,5 +1,12 @@
 package identity
 
+import (
+	"context"
+
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/store"
+)
+
 // HashCount says how many password hashes were computed.
 func (s *Service) HashCount() int64 { return s.hasher.count.Load() }
 
@@ -22,3 +29,12 @@ var (
 	Quote            = quote
 	ParseHash        = parseHash
 )
+
+// RevokeUserLogins ends the logins of a user as if they had run out: nothing is told of it.
+func (s *Service) RevokeUserLogins(org sess.OrgID, user sess.UserID) error {
+	return s.db.Write(context.Background(), func(tx *store.Tx) error {
+		now := store.Micros(s.now())
+		_, err := tx.RevokeOtherLogins(context.Background(), org, user, &now, "")
+		return err
+	})
+}

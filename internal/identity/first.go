@@ -22,6 +22,12 @@ const (
 	maxAdmins  = 100 // looked at
 )
 
+// Who made an invitation.
+const (
+	inviteJoin  = "join"  // an admin of the organisation: it never sets the password of somebody known
+	inviteOwner = "owner" // the box's owner: it sets the password of whoever it is for
+)
+
 var errOtherStart = errors.New("another server made the organisation at the same time")
 
 // FirstStart makes what an empty server needs: an organisation, a project, and the invitation of the first admin, whose
@@ -145,22 +151,29 @@ func (s *Service) makeAdmin(ctx context.Context, tx *store.Tx, org sess.OrgID, u
 	return nil
 }
 
-// invite voids the user's invitations and makes a new one of token.
+// invite voids the user's invitations and makes a new one of token, by the box's owner.
 func (s *Service) invite(ctx context.Context, tx *gate.Tx, org sess.OrgID, user sess.UserID, token string) error {
+	_, err := s.newInvite(ctx, tx, org, user, token, inviteOwner, "")
+	return err
+}
+
+// newInvite voids the user's invitations and makes a new one of token. It gives its id. mail is what becomes of the mail.
+func (s *Service) newInvite(ctx context.Context, tx *gate.Tx, org sess.OrgID, user sess.UserID, token, kind, mail string) (string, error) {
 	now := s.now()
 	if err := tx.VoidInvites(ctx, org, user, store.Micros(now)); err != nil {
-		return fmt.Errorf("void invitations: %w", err)
+		return "", fmt.Errorf("void invitations: %w", err)
 	}
 	// An invitation has no id of its own kind: it is found by its hash, and named in the log only.
 	id := strings.Replace(string(sess.NewTokenID()), "tok_", "inv_", 1)
 	if err := tx.CreateInvite(ctx, store.CreateInviteParams{
 		Org: org, ID: id, Hash: sess.HashToken(token), UserID: user, CreatedAt: store.Micros(now), ExpiresAt: store.Micros(now.Add(inviteLife)),
+		Kind: kind, Mail: mail,
 	}); err != nil {
-		return fmt.Errorf("create invitation: %w", err)
+		return "", fmt.Errorf("create invitation: %w", err)
 	}
 	tx.Detail("invite", id)
 	tx.Detail("user", string(user))
-	return nil
+	return id, nil
 }
 
 // AdminLink makes a new invitation for an org admin, for the box's owner at the machine: whoever opens it sets a new
@@ -203,6 +216,14 @@ func (s *Service) AdminLink(ctx context.Context, email string) (token, who strin
 	return token, who, nil
 }
 
+// invitedAdmin makes an org admin who is a member once they accept.
+func (s *Service) invitedAdmin(ctx context.Context, tx *store.Tx, org sess.OrgID, user sess.UserID, email string) error {
+	if err := s.putInvited(ctx, tx, org, user, email, 1); err != nil {
+		return err
+	}
+	return s.makeAdmin(ctx, tx, org, user)
+}
+
 // adminFor finds or makes the active admin with that e-mail address; any address, when it is empty and there is one.
 func (s *Service) adminFor(ctx context.Context, tx *store.Tx, org sess.OrgID, email string) (sess.UserID, string, error) {
 	if email == "" {
@@ -232,8 +253,8 @@ func (s *Service) adminFor(ctx context.Context, tx *store.Tx, org sess.OrgID, em
 			return "", "", fmt.Errorf("create person: %w", err)
 		}
 	}
-	user, err = s.newAdmin(ctx, tx, org, user, email)
-	return user, email, err
+	// Pending until they accept by this very link: an invitation to another organisation must not open this one.
+	return user, email, s.invitedAdmin(ctx, tx, org, user, email)
 }
 
 func (s *Service) onlyAdmin(ctx context.Context, tx *store.Tx, org sess.OrgID) (sess.UserID, string, error) {

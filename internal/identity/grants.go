@@ -56,14 +56,6 @@ func mayGive(tx *gate.Tx, role sess.Role, project sess.ProjectID) error {
 	return nil
 }
 
-// changed notes that what decides in the organisation of tx has changed.
-func changed(ctx context.Context, tx *gate.Tx) error {
-	if _, err := tx.ChangeRules(ctx, tx.Who().Org); err != nil {
-		return fmt.Errorf("note change of rules: %w", err)
-	}
-	return nil
-}
-
 // keepAdmin runs a change that takes something away, unless it takes the last org admin away, and notes it.
 func (s *Service) keepAdmin(ctx context.Context, tx *gate.Tx, change func() error) error {
 	org := tx.Who().Org
@@ -84,7 +76,7 @@ func (s *Service) keepAdmin(ctx context.Context, tx *gate.Tx, change func() erro
 	if after == 0 && before > 0 {
 		return sess.New(sess.CodeConflict, "this would leave the organisation without an admin", "make somebody else org-admin first: sessctl grant add --user EMAIL --role org-admin")
 	}
-	return changed(ctx, tx)
+	return changeRules(ctx, tx)
 }
 
 // receiver is a user or a group that is given a role.
@@ -181,7 +173,7 @@ func (s *Service) give(ctx context.Context, tx *gate.Tx, to receiver, role sess.
 	if project != "" {
 		tx.Detail("project", string(project))
 	}
-	return id, changed(ctx, tx)
+	return id, changeRules(ctx, tx)
 }
 
 // ListGrants lists what users and groups were given, newest first, as far as the caller may see it.

@@ -181,7 +181,7 @@ func (s *Service) joinTeam(ctx context.Context, tx *gate.Tx, t store.Team, user 
 	if _, err := tx.PutTeamMember(ctx, t.Org, t.ID, user, sourceHand); err != nil {
 		return fmt.Errorf("put into group: %w", err)
 	}
-	return changed(ctx, tx)
+	return changeRules(ctx, tx)
 }
 
 // DropOfGroup takes a user out of a group where they were put by hand. What their identity provider says stays.

@@ -113,7 +113,7 @@ func lockPerson(ctx context.Context, tx *store.Tx, id sess.UserID) error {
 }
 
 func errWrongPassword() *sess.Error {
-	return sess.New(sess.CodeUnauthenticated, "the e-mail address or the password is wrong", "try again; who forgot the password asks an admin for a new link")
+	return sess.New(sess.CodeUnauthenticated, "the e-mail address or the password is wrong", `try again; who forgot the password: "sessctl login --forgot"`)
 }
 
 // loginLife is how long a login is valid: as the organisation says, or as it says of that user.
@@ -135,15 +135,23 @@ func (s *Service) newLogin(ctx context.Context, tx *gate.Tx, client string) (api
 	if err != nil {
 		return api.LoginOut{}, err
 	}
+	stage, err := s.temporary(ctx, tx.Tx, who.User)
+	if err != nil {
+		return api.LoginOut{}, err
+	}
+	seen := store.Micros(now)
+	if _, err := tx.SeenMember(ctx, who.Org, who.User, &seen, &seen); err != nil {
+		return api.LoginOut{}, fmt.Errorf("note access: %w", err)
+	}
 	id, expires := sess.NewLoginID(), now.Add(life).UTC().Truncate(time.Microsecond)
 	if err := tx.CreateLogin(ctx, store.CreateLoginParams{
 		Org: who.Org, ID: id, Hash: sess.HashToken(token), UserID: who.User, CreatedAt: store.Micros(now), ExpiresAt: store.Micros(expires),
-		Address: who.Addr.String(), Client: clip(client, maxClient),
+		Address: who.Addr.String(), Client: clip(client, maxClient), Stage: stage,
 	}); err != nil {
 		return api.LoginOut{}, fmt.Errorf("create login: %w", err)
 	}
 	tx.On(policy.Resource{Org: who.Org, Type: policy.TypeLogin, ID: string(id), Owner: who.User, Name: who.Name})
-	return api.LoginOut{Token: token, ExpiresAt: expires, User: who.User, Email: who.Name, Org: who.Org}, nil
+	return api.LoginOut{Token: token, ExpiresAt: expires, User: who.User, Email: who.Name, Org: who.Org, Stage: stage}, nil
 }
 
 // lifeOfLogin is how long a login of the principal of tx is valid.
@@ -164,6 +172,7 @@ func (s *Service) lifeOfLogin(ctx context.Context, tx *gate.Tx) (time.Duration, 
 // Logout ends the login that asks. Its sessions end with it.
 func (s *Service) Logout(ctx context.Context, who sess.Principal) error {
 	on := policy.Resource{Org: who.Org, Type: policy.TypeLogin, ID: who.CredentialID, Owner: who.User}
+	var list []ended
 	err := s.gate.Do(ctx, who, policy.Logout, on, func(tx *gate.Tx) error {
 		if who.Credential != sess.CredentialLogin {
 			return sess.New(sess.CodeInvalid, "an API key does not log out", "sessctl key delete ends it for good")
@@ -172,12 +181,18 @@ func (s *Service) Logout(ctx context.Context, who sess.Principal) error {
 		if _, err := tx.RevokeLogin(ctx, who.Org, sess.LoginID(who.CredentialID), &now); err != nil {
 			return fmt.Errorf("end login: %w", err)
 		}
-		return nil
+		m, err := tx.GetMember(ctx, who.Org, who.User)
+		if err != nil {
+			return fmt.Errorf("load member: %w", err)
+		}
+		list, err = s.keyless(ctx, tx.Tx, m)
+		return err
 	})
 	if err != nil {
 		return err
 	}
 	s.revoked(ctx, who.Org, who.CredentialID)
+	s.endAll(ctx, list)
 	return nil
 }
 

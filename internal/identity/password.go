@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 
@@ -150,63 +149,3 @@ func parseHash(s string) (p HashParams, salt, sum []byte, err error) {
 	}
 	return p, salt, sum, nil
 }
-
-// checkNewPassword says what is wrong with a password that somebody with this e-mail address wants to set.
-func checkNewPassword(password, email string) error {
-	const hint = "take at least 8 characters that nobody guesses: a few random words are good"
-	bad := func(why string) error { return sess.New(sess.CodeInvalid, why, hint) }
-	switch lower := strings.ToLower(strings.TrimSpace(password)); {
-	case len(password) > maxPassword:
-		return bad(fmt.Sprintf("the password is longer than %d bytes", maxPassword))
-	case !utf8.ValidString(password):
-		return bad("the password is not valid UTF-8 text")
-	case strings.ContainsAny(password, "\x00\r\n"):
-		return bad("the password contains a line break or a NUL")
-	case utf8.RuneCountInString(password) < minPassword:
-		return bad(fmt.Sprintf("the password is shorter than %d characters", minPassword))
-	case lower == email:
-		return bad("the password is the e-mail address")
-	case commonPassword(lower):
-		return bad("the password is one of those everybody tries first")
-	}
-	return nil
-}
-
-// commonPassword reports whether a lower-case password is well known, repeats one or two characters, or counts.
-func commonPassword(lower string) bool {
-	const runs = "01234567890123456789 98765432109876543210 abcdefghijklmnopqrstuvwxyz qwertyuiopasdfghjklzxcvbnm"
-	if strings.Contains(runs, lower) {
-		return true
-	}
-	distinct := map[rune]bool{}
-	for _, r := range lower {
-		distinct[r] = true
-	}
-	if len(distinct) <= 2 {
-		return true
-	}
-	for _, w := range strings.Fields(commonPasswords) {
-		if w == lower {
-			return true
-		}
-	}
-	return false
-}
-
-// commonPasswords are those of at least eight characters that lead the lists of leaked passwords.
-const commonPasswords = `
-password password1 password12 password123 password1234 password! password1! passw0rd passw0rd1 p@ssw0rd p@ssword p@ssw0rd1
-p@ssword1 p@ssw0rd123 p@ssword123 pa$$word pa$$w0rd 1q2w3e4r 1q2w3e4r5t 1q2w3e4r5t6y q1w2e3r4 q1w2e3r4t5 1qaz2wsx 1qaz2wsx3edc
-1qazxsw2 zaq12wsx qazwsxedc qwerty12 qwerty123 qwerty1234 qwerty12345 qwerty123456 qwer1234 qweasdzxc qweqweqwe asdf1234
-asdfasdf asdfghjkl1 zxcvbnm1 zxcvbnm123 abcd1234 abcdefg1 abcd12345 abc12345 abc123456 a1b2c3d4 aa123456 a1234567 a12345678
-123456789a 12345678a 1234567a 12345678910 1234567891 123123123 123456123 123456654321 12344321 123454321 123qweasd 123qwe123
-1234qwer 12qwaszx 147258369 147852369 159753456 11223344 1122334455 987654321a 741852963 789456123 admin123 admin1234
-admin12345 admin123456 admin@123 administrator root1234 rootroot toor1234 test1234 test12345 testtest changeme changeme1
-changeme123 changeit letmein1 letmein123 welcome1 welcome12 welcome123 welcome1! welcome@123 iloveyou iloveyou1 iloveyou2
-princess princess1 sunshine sunshine1 football football1 baseball baseball1 basketball superman superman1 batman123
-starwars trustno1 whatever michelle jennifer jordan23 computer computer1 internet corvette mercedes midnight maverick
-samantha victoria danielle charlie1 chelsea1 liverpool liverpool1 arsenal1 pokemon1 pokemon123 dragon123 monkey123
-master123 shadow123 michael1 ashley123 qazwsx123 secret123 secret12 hello123 hello1234 helloworld google123 default1
-temp1234 guest123 guest1234 user1234 server123 linux123 ubuntu123 vagrant1 raspberry postgres summer2024 summer2025
-summer2026 winter2024 winter2025 winter2026 spring2025 spring2026 autumn2025 autumn2026 sess-server correcthorsebatterystaple
-`

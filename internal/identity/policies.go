@@ -85,7 +85,7 @@ func (s *Service) PutPolicy(ctx context.Context, who sess.Principal, in api.Poli
 		tx.Detail("bytes", fmt.Sprint(len(t.Body)))
 		tx.Detail("sha256", digest(t.Body))
 		tx.Detail("policy", t.Body)
-		return changed(ctx, tx)
+		return changeRules(ctx, tx)
 	})
 	if err != nil {
 		return api.Policy{}, err
@@ -124,7 +124,7 @@ func (s *Service) DeletePolicy(ctx context.Context, who sess.Principal, in api.P
 		}
 		tx.Detail("sha256", digest(row.Body))
 		_, err = tx.DeletePolicy(ctx, who.Org, row.Name)
-		return cmp.Or(err, changed(ctx, tx))
+		return cmp.Or(err, changeRules(ctx, tx))
 	})
 }
 

@@ -44,7 +44,7 @@ func (s *Service) CreateProject(ctx context.Context, who sess.Principal, in api.
 		}
 		tx.On(projectResource(p))
 		out = api.Project{ID: p.ID, Name: p.Name, CreatedAt: store.Time(p.CreatedAt)}
-		return changed(ctx, tx)
+		return changeRules(ctx, tx)
 	})
 	if err != nil {
 		return api.Project{}, err
@@ -135,7 +135,7 @@ func (s *Service) PatchProject(ctx context.Context, who sess.Principal, in api.P
 		if out, err = s.viewProject(ctx, tx, p); err != nil {
 			return err
 		}
-		return changed(ctx, tx)
+		return changeRules(ctx, tx)
 	})
 	if err != nil {
 		if store.IsUnique(err) { // made under that name at this moment
@@ -171,7 +171,7 @@ func (s *Service) DeleteProject(ctx context.Context, who sess.Principal, in api.
 		if _, err := tx.DeleteProject(ctx, p.Org, p.ID); err != nil {
 			return fmt.Errorf("delete project: %w", err)
 		}
-		return changed(ctx, tx)
+		return changeRules(ctx, tx)
 	})
 }
 
@@ -199,7 +199,7 @@ func (s *Service) MoveInstance(ctx context.Context, who sess.Principal, in api.M
 		if out, err = view(ctx, tx, found); err != nil {
 			return err
 		}
-		return changed(ctx, tx)
+		return changeRules(ctx, tx)
 	})
 	if err != nil {
 		return api.Instance{}, err

@@ -116,7 +116,7 @@ func (s *Service) CreateRole(ctx context.Context, who sess.Principal, in api.Rol
 		}
 		roleDetails(tx, c)
 		out, err = publicRole(ctx, tx, row)
-		return cmp.Or(err, changed(ctx, tx))
+		return cmp.Or(err, changeRules(ctx, tx))
 	})
 	if err != nil {
 		return api.Role{}, err
@@ -161,7 +161,7 @@ func (s *Service) SetRole(ctx context.Context, who sess.Principal, in api.RoleSe
 		}
 		roleDetails(tx, c)
 		out, err = publicRole(ctx, tx, row)
-		return cmp.Or(err, changed(ctx, tx))
+		return cmp.Or(err, changeRules(ctx, tx))
 	})
 	if err != nil {
 		return api.Role{}, err
@@ -186,7 +186,7 @@ func (s *Service) DeleteRole(ctx context.Context, who sess.Principal, in api.Rol
 		if _, err := tx.DeleteRole(ctx, who.Org, row.Name); err != nil {
 			return fmt.Errorf("delete role: %w", err)
 		}
-		return changed(ctx, tx)
+		return changeRules(ctx, tx)
 	})
 }
 

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -37,6 +38,12 @@ type Config struct {
 	HasAgents func() bool
 	// OnCredentialRevoked is called after a login or an API key was revoked: the sessions started by it end. May be nil.
 	OnCredentialRevoked func(ctx context.Context, org sess.OrgID, credentialID string)
+	// OnUserDeactivated is called after a user was deactivated or deleted, OnUserRevoked after all their credentials were
+	// revoked: what they have running ends. May be nil.
+	OnUserDeactivated func(ctx context.Context, org sess.OrgID, user sess.UserID)
+	OnUserRevoked     func(ctx context.Context, org sess.OrgID, user sess.UserID)
+	// Mail sends mail. nil: links and temporary passwords are handed to the admin who made them.
+	Mail Mailer
 	// OnInstanceRemoved is called after an instance was removed: its sessions end and its control link is cut. May be nil.
 	OnInstanceRemoved func(ctx context.Context, org sess.OrgID, id sess.InstanceID)
 
@@ -64,7 +71,11 @@ type Service struct {
 	hasAgents func() bool
 	revoked   func(context.Context, sess.OrgID, string)
 	removed   func(context.Context, sess.OrgID, sess.InstanceID)
-	hasher    *hasher
+	mail      Mailer // nil: none
+	forgotten chan forgot
+
+	deactivated, userRevoked func(context.Context, sess.OrgID, sess.UserID)
+	hasher                   *hasher
 
 	idpClient    *http.Client // for identity providers
 	idpAllowHTTP bool
@@ -97,9 +108,25 @@ func New(c Config) *Service {
 	if s.removed == nil {
 		s.removed = func(context.Context, sess.OrgID, sess.InstanceID) {}
 	}
+	s.mail, s.forgotten = c.Mail, make(chan forgot, maxForgot)
+	s.deactivated, s.userRevoked = c.OnUserDeactivated, c.OnUserRevoked
+	for _, hook := range []*func(context.Context, sess.OrgID, sess.UserID){&s.deactivated, &s.userRevoked} {
+		if *hook == nil {
+			*hook = func(context.Context, sess.OrgID, sess.UserID) {}
+		}
+	}
 	s.sealer, _ = newSealer(c.SealKey[:]) // it fails for a key of another size only
 	s.failures = failures{db: s.db, now: s.now}
 	return s
+}
+
+// serverName gives what people name this server by: its URL, with the pin of an own certificate.
+func (s *Service) serverName() string {
+	name := s.publicURL.String()
+	if len(s.pin) > 0 {
+		name += "#pin=sha256:" + hex.EncodeToString(s.pin)
+	}
+	return name
 }
 
 // InviteLink gives the link to hand out for the token of an invitation.

@@ -53,23 +53,47 @@ type world struct {
 	revoked []string
 	removed []sess.InstanceID
 	agents  bool
+	gone    []sess.UserID // deactivated, deleted or revoked
+	mails   chan identity.Mail
+	mailed  identity.Mailed // what becomes of mails
+}
+
+// Queue implements identity.Mailer: mail arrives at once.
+func (w *world) Queue(ctx context.Context, m identity.Mail, note func(context.Context, identity.Mailed)) {
+	w.mails <- m
+	w.mu.Lock()
+	done := w.mailed
+	w.mu.Unlock()
+	note(ctx, done)
 }
 
 // cheap hashes keep tests fast; their cost is what the benchmark of the real parameters is for.
 var cheap = identity.HashParams{MemoryKiB: 64, Passes: 1}
 
-func newWorld(t testing.TB, db *store.DB) *world {
+func newWorld(t testing.TB, db *store.DB) *world { return worldWith(t, db, false) }
+
+// worldWith is a world whose server may send mail.
+func worldWith(t testing.TB, db *store.DB, mail bool) *world {
 	t.Helper()
 	engine, err := policy.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, db: db, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), agents: true}
+	w := &world{
+		t: t, db: db, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), agents: true,
+		mails: make(chan identity.Mail, 100), mailed: identity.Mailed{Sent: true, Final: true},
+	}
 	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.gate = gate.New(gate.Config{DB: db, Policy: engine, Now: w.clock, Log: log})
 	base, _ := url.Parse("https://box.example:8443")
 	broker, _, _ := ed25519.GenerateKey(rand.Reader)
+	var mailer identity.Mailer
+	if mail {
+		mailer = w
+	}
+	away := func(_ context.Context, _ sess.OrgID, id sess.UserID) { w.gone = append(w.gone, id) }
 	w.Service = identity.New(identity.Config{
+		Mail: mailer, OnUserDeactivated: away, OnUserRevoked: away,
 		Gate: w.gate, DB: db, Now: w.clock, Log: log, PublicURL: base, Pin: pin,
 		Server:              api.ServerInfo{Name: "box.example", Version: "test", Protocol: 1},
 		BrokerKeys:          func() []ed25519.PublicKey { return []ed25519.PublicKey{broker} },

@@ -71,7 +71,7 @@ func (s *Server) operation(id, method, path, summary string, public bool) huma.O
 	}
 	if public {
 		limit := s.publicRate
-		if slices.Contains([]string{api.Login.ID, api.Accept.ID, api.StartDevice.ID}, id) {
+		if slices.Contains([]string{api.Login.ID, api.Accept.ID, api.StartDevice.ID, api.ForgotPassword.ID, api.ResetPassword.ID}, id) {
 			limit = s.passwordRate
 		}
 		h.Middlewares = huma.Middlewares{s.limited(limit)}

@@ -37,6 +37,11 @@ type Config struct {
 	// the server gives out no binaries.
 	AgentBinaries string
 	Database      string // postgres://…; empty: SQLite in DataDir
+	// SMTPURL is the mail server that invitations and links go out by: smtp://user@host:port or smtps://…. Empty: none; what
+	// would be mailed is handed to the admin who made it.
+	SMTPURL          string
+	SMTPPasswordFile string
+	MailFrom         string // the sender; required with SMTPURL
 	// TrustedProxies may say on whose behalf they call, in ProxyHeader; nobody else may.
 	TrustedProxies sess.Addresses
 	ProxyHeader    ProxyHeader // empty: X-Forwarded-For

@@ -59,6 +59,25 @@ func matrixEntries() map[string]entry {
 		"key-rotate":         {act: policy.KeyRotate, kinds: key, others: admin, body: `{"overlap_seconds":60}`},
 		"machine-create":     {act: policy.MachineCreate, body: `{"name":"{new}","role":"operator","project":"{project}"}`},
 
+		"user-invite":     {act: policy.UserInvite, body: `{"email":"{new}@example.com","role":"operator","project":"{project}","groups":["{group}"]}`},
+		"user-list":       {act: policy.UserList},
+		"user-list all":   {act: policy.UserList, query: "deleted=true&kind=local"},
+		"user-show":       {act: policy.UserShow},
+		"user-change":     {act: policy.UserChange, body: `{"valid_seconds":3600}`},
+		"user-reset":      {act: policy.UserReset, fails: []sess.Code{sess.CodeConflict}}, // without a password there is nothing to reset
+		"user-revoke":     {act: policy.UserRevoke},
+		"user-deactivate": {act: policy.UserDeactivate},
+		"user-reactivate": {act: policy.UserReactivate, fails: []sess.Code{sess.CodeConflict}}, // who is active
+		"user-delete":     {act: policy.UserDelete},
+
+		"accept-look":     {guarded: "the invitation", body: `{"token":"sesi_x"}`},
+		"password-forgot": {guarded: "the answer goes to the mailbox", body: `{"email":"a@example.com"}`},
+		"password-reset":  {guarded: "the link", body: `{"token":"sesr_x","password":"a long enough 7 password"}`},
+		"password-change": {
+			act: policy.PasswordChange, body: `{"old":"x","new":"a long enough 7 password"}`, stages: []sess.Stage{sess.StagePassword},
+			fails: []sess.Code{sess.CodeInvalid}, // the present password is wrong
+		},
+
 		"group-create": {act: policy.GroupCreate, body: `{"name":"{new}"}`},
 		"group-list":   {act: policy.GroupList},
 		"group-show":   {act: policy.GroupShow},

@@ -107,6 +107,13 @@ func (s *Server) openIdentity(key ed25519.PrivateKey) error {
 		OnCredentialRevoked: func(ctx context.Context, org sess.OrgID, id string) {
 			s.ended("credential", id, s.broker.OnCredentialRevoked(ctx, org, id))
 		},
+		Mail: s.mailerOrNone(),
+		OnUserDeactivated: func(ctx context.Context, org sess.OrgID, user sess.UserID) {
+			s.ended("user", string(user), s.broker.OnUserDeactivated(ctx, org, user))
+		},
+		OnUserRevoked: func(ctx context.Context, org sess.OrgID, user sess.UserID) {
+			s.ended("user", string(user), s.broker.OnUserRevoked(ctx, org, user))
+		},
 		OnInstanceRemoved: func(ctx context.Context, org sess.OrgID, id sess.InstanceID) {
 			s.ended("instance", string(id), s.broker.OnInstanceRemoved(ctx, org, id))
 		},
@@ -123,4 +130,12 @@ func (s *Server) ended(what, id string, err error) {
 	if err != nil {
 		s.log.Error("end what a "+what+" had running", what, id, "err", err)
 	}
+}
+
+// mailerOrNone gives what identity sends mail by; an interface that is nil where there is none.
+func (s *Server) mailerOrNone() identity.Mailer {
+	if s.mailer == nil {
+		return nil
+	}
+	return s.mailer
 }

@@ -1,9 +1,31 @@
 package server
 
-import "github.com/sessctl/sess/internal/api"
+import (
+	"context"
+	"net/netip"
 
-// bindPeople binds what is about groups, projects and grants.
+	"github.com/sessctl/sess/internal/api"
+)
+
+// bindPeople binds what is about users, groups, projects and grants.
 func (s *Server) bindPeople() {
+	bind(s, api.InviteUser, s.identity.InviteUser)
+	bind(s, api.ListUsers, s.identity.ListUsers)
+	bind(s, api.GetUser, s.identity.GetUser)
+	bind(s, api.PatchUser, s.identity.PatchUser)
+	bind(s, api.ResetUser, s.identity.ResetUser)
+	bind(s, api.RevokeUser, noOutIn(s.identity.RevokeUser))
+	bind(s, api.DeactivateUser, noOutIn(s.identity.DeactivateUser))
+	bind(s, api.ReactivateUser, noOutIn(s.identity.ReactivateUser))
+	bind(s, api.DeleteUser, noOutIn(s.identity.DeleteUser))
+
+	bind(s, api.LookInvite, fromAddr(s.identity.LookInvite))
+	bind(s, api.ChangePassword, noOutIn(s.identity.ChangePassword))
+	bind(s, api.ForgotPassword, fromAddr(func(ctx context.Context, addr netip.Addr, in api.ForgotIn) (api.None, error) {
+		return api.None{}, s.identity.ForgotPassword(ctx, addr, in)
+	}))
+	bind(s, api.ResetPassword, fromAddr(s.identity.ResetPassword))
+
 	bind(s, api.CreateGroup, s.identity.CreateGroup)
 	bind(s, api.ListGroups, s.identity.ListGroups)
 	bind(s, api.GetGroup, s.identity.GetGroup)

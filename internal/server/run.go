@@ -48,6 +48,10 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	start("expiry", func() error { return s.broker.Run(background) })
 	start("audit log", func() error { s.sequencer.Run(background); return nil })
+	start("people", func() error { s.identity.Run(background); return nil })
+	if s.mailer != nil {
+		start("mail", func() error { s.mailer.Run(background); return nil })
+	}
 	start("serve", func() error { return s.http.Serve(s.listener) })
 	if admin != nil {
 		start("admin socket", func() error { return admin.Serve(socket) })

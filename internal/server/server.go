@@ -54,6 +54,7 @@ type Server struct {
 	identity   *identity.Service
 	broker     *broker.Service
 	relay      *relay.Relay
+	mailer     *mailer // nil: this server sends no mail
 	closers    []func() error
 
 	auth         authenticator
@@ -118,6 +119,9 @@ func (s *Server) onClose(f func() error) { s.closers = append(s.closers, f) }
 // openFiles opens the data directory, the store and the agent binaries.
 func (s *Server) openFiles(ctx context.Context) (err error) {
 	if s.dir, err = openDataDir(s.cfg.DataDir); err != nil {
+		return err
+	}
+	if s.mailer, err = newMailer(s.cfg); err != nil {
 		return err
 	}
 	if s.binaries, err = loadBinaries(s.cfg.AgentBinaries); err != nil {

@@ -22,7 +22,8 @@ const (
 	TokenAPIKey TokenKind = "sess" // an API key
 	TokenLogin  TokenKind = "sesl" // a person's login
 	TokenEnrol  TokenKind = "sesn" // makes a machine an instance; may carry the server's pin
-	TokenInvite TokenKind = "sesi" // sets a password, once; may carry the server's pin
+	TokenInvite TokenKind = "sesi" // accepts an invitation, once; may carry the server's pin
+	TokenReset  TokenKind = "sesr" // sets a new password, once; may carry the server's pin
 )
 
 const (
@@ -81,7 +82,7 @@ func ParseToken(s string, want ...TokenKind) (Token, error) {
 		return Token{}, New(CodeInvalid, "this is "+t.Kind.name()+", where "+want[0].name()+" is needed", "")
 	}
 	body, err := decodeToken(text)
-	carriesPin := t.Kind == TokenEnrol || t.Kind == TokenInvite
+	carriesPin := t.Kind == TokenEnrol || t.Kind == TokenInvite || t.Kind == TokenReset
 	switch {
 	case err != nil:
 		return Token{}, errTypo(t.Kind)
@@ -112,19 +113,34 @@ func InviteLink(base *url.URL, token string) string {
 	return u.String()
 }
 
+// ResetLink gives the link with which a person sets a new password: as InviteLink.
+func ResetLink(base *url.URL, token string) string {
+	u := url.URL{Scheme: base.Scheme, Host: base.Host, Path: "/reset", Fragment: token}
+	return u.String()
+}
+
 // ParseInviteLink takes a link of InviteLink apart: the server's URL without path, and the token's text, whose Pin says
 // which certificate that server has.
 func ParseInviteLink(link string) (*url.URL, string, error) {
-	const hint = "it looks like https://HOST/accept#sesi_…; copy the whole of it, in quotes"
+	return parseLink(link, "/accept", TokenInvite, "an invitation link")
+}
+
+// ParseResetLink is ParseInviteLink for a link of ResetLink.
+func ParseResetLink(link string) (*url.URL, string, error) {
+	return parseLink(link, "/reset", TokenReset, "a link for a new password")
+}
+
+func parseLink(link, path string, kind TokenKind, what string) (*url.URL, string, error) {
+	hint := "it looks like https://HOST" + path + "#" + string(kind) + "_…; copy the whole of it, in quotes"
 	if len(link) > MaxLink {
-		return nil, "", New(CodeInvalid, "this is no invitation link", hint)
+		return nil, "", New(CodeInvalid, "this is not "+what, hint)
 	}
 	u, err := url.Parse(strings.TrimSpace(link))
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.Path != "/accept" || u.User != nil {
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.Path != path || u.User != nil {
 		// The cause is left out: it would quote the link.
-		return nil, "", New(CodeInvalid, "this is no invitation link", hint)
+		return nil, "", New(CodeInvalid, "this is not "+what, hint)
 	}
-	if _, err := ParseToken(u.Fragment, TokenInvite); err != nil {
+	if _, err := ParseToken(u.Fragment, kind); err != nil {
 		return nil, "", err
 	}
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, u.Fragment, nil
@@ -146,12 +162,16 @@ func (k TokenKind) name() string {
 		return "an enrolment token"
 	case TokenInvite:
 		return "an invitation"
+	case TokenReset:
+		return "a link for a new password"
 	}
 	return "an unknown token"
 }
 
 // TokenKinds lists all kinds of token.
-func TokenKinds() []TokenKind { return []TokenKind{TokenAPIKey, TokenLogin, TokenEnrol, TokenInvite} }
+func TokenKinds() []TokenKind {
+	return []TokenKind{TokenAPIKey, TokenLogin, TokenEnrol, TokenInvite, TokenReset}
+}
 
 // TokenPattern is a regular expression (RE2, and PCRE as well) that finds every token in a text, for secret scanners. What it
 // finds and has a right checksum is a token; ParseToken checks it.

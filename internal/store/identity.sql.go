@@ -222,7 +222,7 @@ func (q *Queries) CreateInstance(ctx context.Context, arg CreateInstanceParams) 
 }
 
 const createInvite = `-- name: CreateInvite :exec
-INSERT INTO invite (org, id, hash, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO invite (org, id, hash, user_id, created_at, expires_at, kind, mail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 `
 
 type CreateInviteParams struct {
@@ -232,6 +232,8 @@ type CreateInviteParams struct {
 	UserID    sess.UserID
 	CreatedAt int64
 	ExpiresAt int64
+	Kind      string
+	Mail      string
 }
 
 func (q *Queries) CreateInvite(ctx context.Context, arg CreateInviteParams) error {
@@ -242,6 +244,8 @@ func (q *Queries) CreateInvite(ctx context.Context, arg CreateInviteParams) erro
 		arg.UserID,
 		arg.CreatedAt,
 		arg.ExpiresAt,
+		arg.Kind,
+		arg.Mail,
 	)
 	return err
 }
@@ -660,8 +664,8 @@ func (q *Queries) GetInstanceByName(ctx context.Context, org sess.OrgID, name st
 }
 
 const getInviteByHash = `-- name: GetInviteByHash :one
-SELECT i.org, i.id, i.hash, i.user_id, i.expires_at, i.used_at, m.active, m.name, o.name AS org_name,
-       CAST(COALESCE(p.email, '') AS TEXT) AS email
+SELECT i.org, i.id, i.hash, i.user_id, i.expires_at, i.used_at, i.kind, m.active, m.name, m.pending, m.deleted_at, o.name AS org_name,
+       CAST(COALESCE(p.email, '') AS TEXT) AS email, CAST(COALESCE(p.password_hash, '') AS TEXT) AS password_hash
 FROM invite i
 JOIN member m ON m.org = i.org AND m.user_id = i.user_id
 JOIN org o ON o.id = i.org
@@ -670,16 +674,20 @@ WHERE i.hash = $1
 `
 
 type GetInviteByHashRow struct {
-	Org       sess.OrgID
-	ID        string
-	Hash      string
-	UserID    sess.UserID
-	ExpiresAt int64
-	UsedAt    *int64
-	Active    int64
-	Name      string
-	OrgName   string
-	Email     string
+	Org          sess.OrgID
+	ID           string
+	Hash         string
+	UserID       sess.UserID
+	ExpiresAt    int64
+	UsedAt       *int64
+	Kind         string
+	Active       int64
+	Name         string
+	Pending      int64
+	DeletedAt    *int64
+	OrgName      string
+	Email        string
+	PasswordHash string
 }
 
 // The e-mail address is empty when the person is to give it.
@@ -693,10 +701,14 @@ func (q *Queries) GetInviteByHash(ctx context.Context, hash string) (GetInviteBy
 		&i.UserID,
 		&i.ExpiresAt,
 		&i.UsedAt,
+		&i.Kind,
 		&i.Active,
 		&i.Name,
+		&i.Pending,
+		&i.DeletedAt,
 		&i.OrgName,
 		&i.Email,
+		&i.PasswordHash,
 	)
 	return i, err
 }

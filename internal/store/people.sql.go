@@ -85,6 +85,34 @@ func (q *Queries) CountInProject(ctx context.Context, now int64, org sess.OrgID,
 	return i, err
 }
 
+const countLiveLogins = `-- name: CountLiveLogins :one
+SELECT COUNT(*) FROM login
+WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > $3
+  AND last_used_at > $4 AND created_at > $5
+`
+
+type CountLiveLoginsParams struct {
+	Org        sess.OrgID
+	UserID     sess.UserID
+	Now        int64
+	UsedSince  int64
+	BegunSince int64
+}
+
+// The logins of a user that are good for something: used since a time, begun after another.
+func (q *Queries) CountLiveLogins(ctx context.Context, arg CountLiveLoginsParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countLiveLogins,
+		arg.Org,
+		arg.UserID,
+		arg.Now,
+		arg.UsedSince,
+		arg.BegunSince,
+	)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const countOrgAdmins = `-- name: CountOrgAdmins :one
 SELECT COUNT(*) FROM member m
 WHERE m.org = $1 AND m.kind <> 'machine' AND m.active = 1 AND m.pending = 0 AND m.deleted_at IS NULL
@@ -111,6 +139,31 @@ func (q *Queries) CountRoles(ctx context.Context, org sess.OrgID, name sess.Role
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const createResetLink = `-- name: CreateResetLink :exec
+INSERT INTO reset_link (hash, user_id, created_at, expires_at, made_by, mail) VALUES ($1, $2, $3, $4, $5, $6)
+`
+
+type CreateResetLinkParams struct {
+	Hash      string
+	UserID    sess.UserID
+	CreatedAt int64
+	ExpiresAt int64
+	MadeBy    string
+	Mail      string
+}
+
+func (q *Queries) CreateResetLink(ctx context.Context, arg CreateResetLinkParams) error {
+	_, err := q.db.ExecContext(ctx, createResetLink,
+		arg.Hash,
+		arg.UserID,
+		arg.CreatedAt,
+		arg.ExpiresAt,
+		arg.MadeBy,
+		arg.Mail,
+	)
+	return err
 }
 
 const deleteProject = `-- name: DeleteProject :execrows
@@ -167,6 +220,30 @@ func (q *Queries) EmptyTeam(ctx context.Context, org sess.OrgID, team sess.TeamI
 	return result.RowsAffected()
 }
 
+const entombMember = `-- name: EntombMember :execrows
+UPDATE member SET deleted_at = $3, active = 0, pending = 0 WHERE org = $1 AND user_id = $2 AND deleted_at IS NULL
+`
+
+func (q *Queries) EntombMember(ctx context.Context, org sess.OrgID, userID sess.UserID, now *int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, entombMember, org, userID, now)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const erasePerson = `-- name: ErasePerson :execrows
+UPDATE person SET password_hash = '', password_expires_at = NULL, name = '' WHERE id = $1
+`
+
+func (q *Queries) ErasePerson(ctx context.Context, id sess.UserID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, erasePerson, id)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const findGrant = `-- name: FindGrant :one
 SELECT id FROM role_grant WHERE org = $1 AND user_id = $2 AND team = $3 AND role = $4 AND project = $5
 `
@@ -190,6 +267,55 @@ func (q *Queries) FindGrant(ctx context.Context, arg FindGrantParams) (sess.Gran
 	var id sess.GrantID
 	err := row.Scan(&id)
 	return id, err
+}
+
+const forgetFactors = `-- name: ForgetFactors :execrows
+DELETE FROM factor WHERE org = $1 AND user_id = $2
+`
+
+func (q *Queries) ForgetFactors(ctx context.Context, org sess.OrgID, userID sess.UserID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, forgetFactors, org, userID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const forgetFormerPasswords = `-- name: ForgetFormerPasswords :execrows
+DELETE FROM password_history WHERE user_id = $1 AND created_at <= $2
+`
+
+// Those up to a time.
+func (q *Queries) ForgetFormerPasswords(ctx context.Context, userID sess.UserID, createdAt int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, forgetFormerPasswords, userID, createdAt)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const forgetRecoveryCodes = `-- name: ForgetRecoveryCodes :execrows
+DELETE FROM recovery_code WHERE org = $1 AND user_id = $2
+`
+
+func (q *Queries) ForgetRecoveryCodes(ctx context.Context, org sess.OrgID, userID sess.UserID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, forgetRecoveryCodes, org, userID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const forgetResetLinks = `-- name: ForgetResetLinks :execrows
+DELETE FROM reset_link WHERE user_id = $1
+`
+
+func (q *Queries) ForgetResetLinks(ctx context.Context, userID sess.UserID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, forgetResetLinks, userID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const getGrant = `-- name: GetGrant :one
@@ -229,6 +355,58 @@ func (q *Queries) GetGrant(ctx context.Context, org sess.OrgID, iD sess.GrantID)
 		&i.UserName,
 		&i.TeamName,
 		&i.ProjectName,
+	)
+	return i, err
+}
+
+const getLastInvite = `-- name: GetLastInvite :one
+SELECT org, id, hash, user_id, created_at, expires_at, used_at, kind, mail FROM invite WHERE org = $1 AND user_id = $2 ORDER BY created_at DESC, id DESC LIMIT 1
+`
+
+func (q *Queries) GetLastInvite(ctx context.Context, org sess.OrgID, userID sess.UserID) (Invite, error) {
+	row := q.db.QueryRowContext(ctx, getLastInvite, org, userID)
+	var i Invite
+	err := row.Scan(
+		&i.Org,
+		&i.ID,
+		&i.Hash,
+		&i.UserID,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+		&i.UsedAt,
+		&i.Kind,
+		&i.Mail,
+	)
+	return i, err
+}
+
+const getResetLink = `-- name: GetResetLink :one
+SELECT r.hash, r.user_id, r.created_at, r.expires_at, r.used_at, r.made_by, r.mail, p.email FROM reset_link r JOIN person p ON p.id = r.user_id WHERE r.hash = $1
+`
+
+type GetResetLinkRow struct {
+	Hash      string
+	UserID    sess.UserID
+	CreatedAt int64
+	ExpiresAt int64
+	UsedAt    *int64
+	MadeBy    string
+	Mail      string
+	Email     string
+}
+
+func (q *Queries) GetResetLink(ctx context.Context, hash string) (GetResetLinkRow, error) {
+	row := q.db.QueryRowContext(ctx, getResetLink, hash)
+	var i GetResetLinkRow
+	err := row.Scan(
+		&i.Hash,
+		&i.UserID,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+		&i.UsedAt,
+		&i.MadeBy,
+		&i.Mail,
+		&i.Email,
 	)
 	return i, err
 }
@@ -297,6 +475,33 @@ func (q *Queries) GiveRole(ctx context.Context, arg GiveRoleParams) (int64, erro
 	return result.RowsAffected()
 }
 
+const inviteMember = `-- name: InviteMember :execrows
+INSERT INTO member (org, user_id, kind, name, active, created_at, pending) VALUES ($1, $2, 'local', $3, 1, $4, $5) ON CONFLICT DO NOTHING
+`
+
+type InviteMemberParams struct {
+	Org       sess.OrgID
+	UserID    sess.UserID
+	Name      string
+	CreatedAt int64
+	Pending   int64
+}
+
+// 0 rows: the name is taken, or the person is or was a member.
+func (q *Queries) InviteMember(ctx context.Context, arg InviteMemberParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, inviteMember,
+		arg.Org,
+		arg.UserID,
+		arg.Name,
+		arg.CreatedAt,
+		arg.Pending,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const isOrgAdmin = `-- name: IsOrgAdmin :one
 SELECT COUNT(*) FROM role_grant g
 WHERE g.org = $1 AND g.role = 'org-admin' AND g.project = ''
@@ -311,6 +516,27 @@ func (q *Queries) IsOrgAdmin(ctx context.Context, org sess.OrgID, userID sess.Us
 	return count, err
 }
 
+const joinMember = `-- name: JoinMember :execrows
+UPDATE member SET pending = 0 WHERE org = $1 AND user_id = $2 AND pending = 1
+`
+
+func (q *Queries) JoinMember(ctx context.Context, org sess.OrgID, userID sess.UserID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, joinMember, org, userID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const keepFormerPassword = `-- name: KeepFormerPassword :exec
+INSERT INTO password_history (user_id, created_at, hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+`
+
+func (q *Queries) KeepFormerPassword(ctx context.Context, userID sess.UserID, createdAt int64, hash string) error {
+	_, err := q.db.ExecContext(ctx, keepFormerPassword, userID, createdAt, hash)
+	return err
+}
+
 const leaveTeams = `-- name: LeaveTeams :execrows
 DELETE FROM team_member WHERE org = $1 AND user_id = $2
 `
@@ -321,6 +547,66 @@ func (q *Queries) LeaveTeams(ctx context.Context, org sess.OrgID, userID sess.Us
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const listAPIKeysSince = `-- name: ListAPIKeysSince :many
+SELECT id FROM api_key WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL AND created_at <= $3
+`
+
+// The keys of a user that were made up to a time and not deleted.
+func (q *Queries) ListAPIKeysSince(ctx context.Context, org sess.OrgID, userID sess.UserID, createdAt int64) ([]sess.KeyID, error) {
+	rows, err := q.db.QueryContext(ctx, listAPIKeysSince, org, userID, createdAt)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []sess.KeyID{}
+	for rows.Next() {
+		var id sess.KeyID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listFormerPasswords = `-- name: ListFormerPasswords :many
+SELECT hash, created_at FROM password_history WHERE user_id = $1 ORDER BY created_at DESC, hash LIMIT $2
+`
+
+type ListFormerPasswordsRow struct {
+	Hash      string
+	CreatedAt int64
+}
+
+func (q *Queries) ListFormerPasswords(ctx context.Context, userID sess.UserID, limit int32) ([]ListFormerPasswordsRow, error) {
+	rows, err := q.db.QueryContext(ctx, listFormerPasswords, userID, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListFormerPasswordsRow{}
+	for rows.Next() {
+		var i ListFormerPasswordsRow
+		if err := rows.Scan(&i.Hash, &i.CreatedAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const listGrants = `-- name: ListGrants :many
@@ -445,6 +731,161 @@ func (q *Queries) ListGrantsOfTeam(ctx context.Context, org sess.OrgID, team ses
 	return items, nil
 }
 
+const listLoginsSince = `-- name: ListLoginsSince :many
+SELECT id FROM login WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL AND created_at <= $3
+`
+
+// The logins of a user that began up to a time and were not ended.
+func (q *Queries) ListLoginsSince(ctx context.Context, org sess.OrgID, userID sess.UserID, createdAt int64) ([]sess.LoginID, error) {
+	rows, err := q.db.QueryContext(ctx, listLoginsSince, org, userID, createdAt)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []sess.LoginID{}
+	for rows.Next() {
+		var id sess.LoginID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listMembers = `-- name: ListMembers :many
+SELECT m.org, m.user_id, m.kind, m.name, m.active, m.created_at, m.idp, m.last_seen_at, m.valid_seconds, m.active_login, m.deleted_at, m.pending, CAST(COALESCE(p.name, '') AS TEXT) AS full_name, p.password_expires_at,
+       CAST(COALESCE((SELECT MIN(f.kind) FROM factor f WHERE f.org = m.org AND f.user_id = m.user_id AND f.confirmed_at IS NOT NULL), '') AS TEXT) AS factor
+FROM member m
+LEFT JOIN person p ON p.id = m.user_id
+WHERE m.org = $1
+  AND (m.created_at, m.user_id) < (CAST($2 AS BIGINT), CAST($3 AS TEXT))
+  AND (CAST($4 AS BIGINT) = 1 OR m.deleted_at IS NULL)
+  AND (CAST($5 AS TEXT) = '' OR m.kind = CAST($5 AS TEXT))
+ORDER BY m.created_at DESC, m.user_id DESC
+LIMIT $6
+`
+
+type ListMembersParams struct {
+	Org      sess.OrgID
+	BeforeAt int64
+	BeforeID string
+	Deleted  int64
+	Kind     string
+	Page     int32
+}
+
+type ListMembersRow struct {
+	Org               sess.OrgID
+	UserID            sess.UserID
+	Kind              sess.UserKind
+	Name              string
+	Active            int64
+	CreatedAt         int64
+	IDP               sess.IDPID
+	LastSeenAt        *int64
+	ValidSeconds      int64
+	ActiveLogin       int64
+	DeletedAt         *int64
+	Pending           int64
+	FullName          string
+	PasswordExpiresAt *int64
+	Factor            string
+}
+
+// A page of users, newest first.
+func (q *Queries) ListMembers(ctx context.Context, arg ListMembersParams) ([]ListMembersRow, error) {
+	rows, err := q.db.QueryContext(ctx, listMembers,
+		arg.Org,
+		arg.BeforeAt,
+		arg.BeforeID,
+		arg.Deleted,
+		arg.Kind,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListMembersRow{}
+	for rows.Next() {
+		var i ListMembersRow
+		if err := rows.Scan(
+			&i.Org,
+			&i.UserID,
+			&i.Kind,
+			&i.Name,
+			&i.Active,
+			&i.CreatedAt,
+			&i.IDP,
+			&i.LastSeenAt,
+			&i.ValidSeconds,
+			&i.ActiveLogin,
+			&i.DeletedAt,
+			&i.Pending,
+			&i.FullName,
+			&i.PasswordExpiresAt,
+			&i.Factor,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listOrgsOfPerson = `-- name: ListOrgsOfPerson :many
+SELECT m.org, m.user_id, m.active, m.pending FROM member m WHERE m.user_id = $1 AND m.deleted_at IS NULL ORDER BY m.created_at, m.org LIMIT $2
+`
+
+type ListOrgsOfPersonRow struct {
+	Org     sess.OrgID
+	UserID  sess.UserID
+	Active  int64
+	Pending int64
+}
+
+// Where somebody is a member, invited or deactivated ones, too.
+func (q *Queries) ListOrgsOfPerson(ctx context.Context, userID sess.UserID, limit int32) ([]ListOrgsOfPersonRow, error) {
+	rows, err := q.db.QueryContext(ctx, listOrgsOfPerson, userID, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListOrgsOfPersonRow{}
+	for rows.Next() {
+		var i ListOrgsOfPersonRow
+		if err := rows.Scan(
+			&i.Org,
+			&i.UserID,
+			&i.Active,
+			&i.Pending,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listOwnRoles = `-- name: ListOwnRoles :many
 SELECT name FROM role WHERE org = $1 ORDER BY name LIMIT $2
 `
@@ -462,6 +903,97 @@ func (q *Queries) ListOwnRoles(ctx context.Context, org sess.OrgID, limit int32)
 			return nil, err
 		}
 		items = append(items, name)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listResetLinks = `-- name: ListResetLinks :many
+SELECT created_at FROM reset_link WHERE user_id = $1 AND created_at > $2 LIMIT $3
+`
+
+// When the links of a person were made that are younger than a time.
+func (q *Queries) ListResetLinks(ctx context.Context, userID sess.UserID, createdAt int64, limit int32) ([]int64, error) {
+	rows, err := q.db.QueryContext(ctx, listResetLinks, userID, createdAt, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int64{}
+	for rows.Next() {
+		var created_at int64
+		if err := rows.Scan(&created_at); err != nil {
+			return nil, err
+		}
+		items = append(items, created_at)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listRolesOfMembers = `-- name: ListRolesOfMembers :many
+SELECT m.user_id AS member_id, g.role, CAST(COALESCE(p.name, '') AS TEXT) AS project_name, CAST(COALESCE(t.name, '') AS TEXT) AS team_name
+FROM member m
+JOIN role_grant g ON g.org = m.org AND (g.user_id = m.user_id
+    OR g.team IN (SELECT tm.team FROM team_member tm WHERE tm.org = m.org AND tm.user_id = m.user_id))
+LEFT JOIN project p ON p.org = g.org AND p.id = g.project
+LEFT JOIN team t ON t.org = g.org AND t.id = g.team
+WHERE m.org = $1
+  AND (m.created_at, m.user_id) <= (CAST($2 AS BIGINT), CAST($3 AS TEXT))
+  AND (m.created_at, m.user_id) >= (CAST($4 AS BIGINT), CAST($5 AS TEXT))
+ORDER BY g.created_at, g.id
+`
+
+type ListRolesOfMembersParams struct {
+	Org     sess.OrgID
+	FirstAt int64
+	FirstID string
+	LastAt  int64
+	LastID  string
+}
+
+type ListRolesOfMembersRow struct {
+	MemberID    sess.UserID
+	Role        sess.Role
+	ProjectName string
+	TeamName    string
+}
+
+// What the users from (first_at, first_id) down to (last_at, last_id) of a list hold, directly and by groups.
+func (q *Queries) ListRolesOfMembers(ctx context.Context, arg ListRolesOfMembersParams) ([]ListRolesOfMembersRow, error) {
+	rows, err := q.db.QueryContext(ctx, listRolesOfMembers,
+		arg.Org,
+		arg.FirstAt,
+		arg.FirstID,
+		arg.LastAt,
+		arg.LastID,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListRolesOfMembersRow{}
+	for rows.Next() {
+		var i ListRolesOfMembersRow
+		if err := rows.Scan(
+			&i.MemberID,
+			&i.Role,
+			&i.ProjectName,
+			&i.TeamName,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err
@@ -555,6 +1087,61 @@ func (q *Queries) ListTeams(ctx context.Context, org sess.OrgID, beforeAt int64,
 			&i.CreatedAt,
 			&i.Members,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listTeamsOfMembers = `-- name: ListTeamsOfMembers :many
+SELECT m.user_id AS member_id, t.name, tm.source
+FROM member m
+JOIN team_member tm ON tm.org = m.org AND tm.user_id = m.user_id
+JOIN team t ON t.org = tm.org AND t.id = tm.team
+WHERE m.org = $1
+  AND (m.created_at, m.user_id) <= (CAST($2 AS BIGINT), CAST($3 AS TEXT))
+  AND (m.created_at, m.user_id) >= (CAST($4 AS BIGINT), CAST($5 AS TEXT))
+ORDER BY t.name
+`
+
+type ListTeamsOfMembersParams struct {
+	Org     sess.OrgID
+	FirstAt int64
+	FirstID string
+	LastAt  int64
+	LastID  string
+}
+
+type ListTeamsOfMembersRow struct {
+	MemberID sess.UserID
+	Name     string
+	Source   string
+}
+
+// The groups of the users from (first_at, first_id) down to (last_at, last_id) of a list.
+func (q *Queries) ListTeamsOfMembers(ctx context.Context, arg ListTeamsOfMembersParams) ([]ListTeamsOfMembersRow, error) {
+	rows, err := q.db.QueryContext(ctx, listTeamsOfMembers,
+		arg.Org,
+		arg.FirstAt,
+		arg.FirstID,
+		arg.LastAt,
+		arg.LastID,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListTeamsOfMembersRow{}
+	for rows.Next() {
+		var i ListTeamsOfMembersRow
+		if err := rows.Scan(&i.MemberID, &i.Name, &i.Source); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -694,6 +1281,268 @@ func (q *Queries) RenameProject(ctx context.Context, org sess.OrgID, iD sess.Pro
 	return result.RowsAffected()
 }
 
+const replacePassword = `-- name: ReplacePassword :execrows
+UPDATE person SET password_hash = $1, password_set_at = $2, password_expires_at = NULL
+WHERE id = $3 AND password_hash = $4
+`
+
+// 0 rows: it is not the one it was.
+func (q *Queries) ReplacePassword(ctx context.Context, hash string, now int64, iD sess.UserID, was string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, replacePassword,
+		hash,
+		now,
+		iD,
+		was,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const reviveMember = `-- name: ReviveMember :execrows
+UPDATE member SET deleted_at = NULL, active = 1, pending = $1, created_at = $2, name = $3,
+    last_seen_at = NULL, valid_seconds = 0, active_login = 0, idp = ''
+WHERE org = $4 AND user_id = $5 AND kind = 'local' AND deleted_at IS NOT NULL
+`
+
+type ReviveMemberParams struct {
+	Pending   int64
+	CreatedAt int64
+	Name      string
+	Org       sess.OrgID
+	UserID    sess.UserID
+}
+
+// Somebody who was deleted is invited again: of what they had nothing is left.
+func (q *Queries) ReviveMember(ctx context.Context, arg ReviveMemberParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, reviveMember,
+		arg.Pending,
+		arg.CreatedAt,
+		arg.Name,
+		arg.Org,
+		arg.UserID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const revokeAPIKeysOfUser = `-- name: RevokeAPIKeysOfUser :many
+UPDATE api_key SET revoked_at = $3 WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id
+`
+
+func (q *Queries) RevokeAPIKeysOfUser(ctx context.Context, org sess.OrgID, userID sess.UserID, now *int64) ([]sess.KeyID, error) {
+	rows, err := q.db.QueryContext(ctx, revokeAPIKeysOfUser, org, userID, now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []sess.KeyID{}
+	for rows.Next() {
+		var id sess.KeyID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const revokeOtherLogins = `-- name: RevokeOtherLogins :many
+UPDATE login SET revoked_at = $3 WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL AND id <> $4
+RETURNING id
+`
+
+// Those of a user, but one.
+func (q *Queries) RevokeOtherLogins(ctx context.Context, org sess.OrgID, userID sess.UserID, now *int64, keep sess.LoginID) ([]sess.LoginID, error) {
+	rows, err := q.db.QueryContext(ctx, revokeOtherLogins,
+		org,
+		userID,
+		now,
+		keep,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []sess.LoginID{}
+	for rows.Next() {
+		var id sess.LoginID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const seenMember = `-- name: SeenMember :execrows
+UPDATE member SET last_seen_at = $3
+WHERE org = $1 AND user_id = $2 AND (last_seen_at IS NULL OR last_seen_at < $4)
+`
+
+// Notes the last access, at most once in a while.
+func (q *Queries) SeenMember(ctx context.Context, org sess.OrgID, userID sess.UserID, now *int64, older *int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, seenMember,
+		org,
+		userID,
+		now,
+		older,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setInviteMail = `-- name: SetInviteMail :execrows
+UPDATE invite SET mail = $3 WHERE org = $1 AND id = $2
+`
+
+func (q *Queries) SetInviteMail(ctx context.Context, org sess.OrgID, iD string, mail string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setInviteMail, org, iD, mail)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setLoginStage = `-- name: SetLoginStage :execrows
+UPDATE login SET stage = $3 WHERE org = $1 AND id = $2
+`
+
+func (q *Queries) SetLoginStage(ctx context.Context, org sess.OrgID, iD sess.LoginID, stage sess.Stage) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setLoginStage, org, iD, stage)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setMemberLimits = `-- name: SetMemberLimits :execrows
+UPDATE member SET valid_seconds = $3, active_login = $4 WHERE org = $1 AND user_id = $2
+`
+
+func (q *Queries) SetMemberLimits(ctx context.Context, org sess.OrgID, userID sess.UserID, validSeconds int64, activeLogin int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setMemberLimits,
+		org,
+		userID,
+		validSeconds,
+		activeLogin,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setPersonName = `-- name: SetPersonName :execrows
+UPDATE person SET name = $2 WHERE id = $1
+`
+
+func (q *Queries) SetPersonName(ctx context.Context, iD sess.UserID, name string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setPersonName, iD, name)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setResetMail = `-- name: SetResetMail :execrows
+UPDATE reset_link SET mail = $2 WHERE hash = $1
+`
+
+func (q *Queries) SetResetMail(ctx context.Context, hash string, mail string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setResetMail, hash, mail)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const setTemporaryPassword = `-- name: SetTemporaryPassword :execrows
+UPDATE person SET password_hash = $2, password_set_at = $3, password_expires_at = $4 WHERE id = $1
+    AND (password_hash = '' OR password_expires_at IS NOT NULL)
+`
+
+// Of somebody who has no password.
+func (q *Queries) SetTemporaryPassword(ctx context.Context, iD sess.UserID, passwordHash string, passwordSetAt int64, passwordExpiresAt *int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, setTemporaryPassword,
+		iD,
+		passwordHash,
+		passwordSetAt,
+		passwordExpiresAt,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const showMember = `-- name: ShowMember :one
+SELECT m.org, m.user_id, m.kind, m.name, m.active, m.created_at, m.idp, m.last_seen_at, m.valid_seconds, m.active_login, m.deleted_at, m.pending, CAST(COALESCE(p.name, '') AS TEXT) AS full_name, p.password_expires_at,
+       CAST(COALESCE((SELECT MIN(f.kind) FROM factor f WHERE f.org = m.org AND f.user_id = m.user_id AND f.confirmed_at IS NOT NULL), '') AS TEXT) AS factor
+FROM member m
+LEFT JOIN person p ON p.id = m.user_id
+WHERE m.org = $1 AND m.user_id = $2
+`
+
+type ShowMemberRow struct {
+	Org               sess.OrgID
+	UserID            sess.UserID
+	Kind              sess.UserKind
+	Name              string
+	Active            int64
+	CreatedAt         int64
+	IDP               sess.IDPID
+	LastSeenAt        *int64
+	ValidSeconds      int64
+	ActiveLogin       int64
+	DeletedAt         *int64
+	Pending           int64
+	FullName          string
+	PasswordExpiresAt *int64
+	Factor            string
+}
+
+// One row of ListMembers.
+func (q *Queries) ShowMember(ctx context.Context, org sess.OrgID, userID sess.UserID) (ShowMemberRow, error) {
+	row := q.db.QueryRowContext(ctx, showMember, org, userID)
+	var i ShowMemberRow
+	err := row.Scan(
+		&i.Org,
+		&i.UserID,
+		&i.Kind,
+		&i.Name,
+		&i.Active,
+		&i.CreatedAt,
+		&i.IDP,
+		&i.LastSeenAt,
+		&i.ValidSeconds,
+		&i.ActiveLogin,
+		&i.DeletedAt,
+		&i.Pending,
+		&i.FullName,
+		&i.PasswordExpiresAt,
+		&i.Factor,
+	)
+	return i, err
+}
+
 const takeRole = `-- name: TakeRole :execrows
 DELETE FROM role_grant WHERE org = $1 AND id = $2
 `
@@ -736,6 +1585,32 @@ DELETE FROM role_grant WHERE org = $1 AND project = $2
 
 func (q *Queries) TakeRolesOnProject(ctx context.Context, org sess.OrgID, project sess.ProjectID) (int64, error) {
 	result, err := q.db.ExecContext(ctx, takeRolesOnProject, org, project)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const useResetLink = `-- name: UseResetLink :execrows
+UPDATE reset_link SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2
+`
+
+// Once: 0 rows means that it is used, void or too old.
+func (q *Queries) UseResetLink(ctx context.Context, hash string, now *int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, useResetLink, hash, now)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const voidResetLinks = `-- name: VoidResetLinks :execrows
+UPDATE reset_link SET expires_at = $2 WHERE user_id = $1 AND used_at IS NULL AND expires_at > $2
+`
+
+// Ends the unused links of a person.
+func (q *Queries) VoidResetLinks(ctx context.Context, userID sess.UserID, now int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, voidResetLinks, userID, now)
 	if err != nil {
 		return 0, err
 	}

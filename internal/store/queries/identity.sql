@@ -68,7 +68,7 @@ ORDER BY m.created_at, m.user_id
 LIMIT $2;
 
 -- name: CreateInvite :exec
-INSERT INTO invite (org, id, hash, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6);
+INSERT INTO invite (org, id, hash, user_id, created_at, expires_at, kind, mail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- name: VoidInvites :exec
 -- Ends the unused invitations of a user.
@@ -77,8 +77,8 @@ WHERE org = $1 AND user_id = $2 AND used_at IS NULL AND expires_at > sqlc.arg(no
 
 -- name: GetInviteByHash :one
 -- The e-mail address is empty when the person is to give it.
-SELECT i.org, i.id, i.hash, i.user_id, i.expires_at, i.used_at, m.active, m.name, o.name AS org_name,
-       CAST(COALESCE(p.email, '') AS TEXT) AS email
+SELECT i.org, i.id, i.hash, i.user_id, i.expires_at, i.used_at, i.kind, m.active, m.name, m.pending, m.deleted_at, o.name AS org_name,
+       CAST(COALESCE(p.email, '') AS TEXT) AS email, CAST(COALESCE(p.password_hash, '') AS TEXT) AS password_hash
 FROM invite i
 JOIN member m ON m.org = i.org AND m.user_id = i.user_id
 JOIN org o ON o.id = i.org

@@ -153,3 +153,163 @@ SELECT COUNT(*) FROM role WHERE org = $1 AND name = $2;
 
 -- name: ListOwnRoles :many
 SELECT name FROM role WHERE org = $1 ORDER BY name LIMIT $2;
+
+-- name: ListMembers :many
+-- A page of users, newest first.
+SELECT m.*, CAST(COALESCE(p.name, '') AS TEXT) AS full_name, p.password_expires_at,
+       CAST(COALESCE((SELECT MIN(f.kind) FROM factor f WHERE f.org = m.org AND f.user_id = m.user_id AND f.confirmed_at IS NOT NULL), '') AS TEXT) AS factor
+FROM member m
+LEFT JOIN person p ON p.id = m.user_id
+WHERE m.org = sqlc.arg(org)
+  AND (m.created_at, m.user_id) < (CAST(sqlc.arg(before_at) AS BIGINT), CAST(sqlc.arg(before_id) AS TEXT))
+  AND (CAST(sqlc.arg(deleted) AS BIGINT) = 1 OR m.deleted_at IS NULL)
+  AND (CAST(sqlc.arg(kind) AS TEXT) = '' OR m.kind = CAST(sqlc.arg(kind) AS TEXT))
+ORDER BY m.created_at DESC, m.user_id DESC
+LIMIT sqlc.arg(page);
+
+-- name: ShowMember :one
+-- One row of ListMembers.
+SELECT m.*, CAST(COALESCE(p.name, '') AS TEXT) AS full_name, p.password_expires_at,
+       CAST(COALESCE((SELECT MIN(f.kind) FROM factor f WHERE f.org = m.org AND f.user_id = m.user_id AND f.confirmed_at IS NOT NULL), '') AS TEXT) AS factor
+FROM member m
+LEFT JOIN person p ON p.id = m.user_id
+WHERE m.org = $1 AND m.user_id = $2;
+
+-- name: ListRolesOfMembers :many
+-- What the users from (first_at, first_id) down to (last_at, last_id) of a list hold, directly and by groups.
+SELECT m.user_id AS member_id, g.role, CAST(COALESCE(p.name, '') AS TEXT) AS project_name, CAST(COALESCE(t.name, '') AS TEXT) AS team_name
+FROM member m
+JOIN role_grant g ON g.org = m.org AND (g.user_id = m.user_id
+    OR g.team IN (SELECT tm.team FROM team_member tm WHERE tm.org = m.org AND tm.user_id = m.user_id))
+LEFT JOIN project p ON p.org = g.org AND p.id = g.project
+LEFT JOIN team t ON t.org = g.org AND t.id = g.team
+WHERE m.org = sqlc.arg(org)
+  AND (m.created_at, m.user_id) <= (CAST(sqlc.arg(first_at) AS BIGINT), CAST(sqlc.arg(first_id) AS TEXT))
+  AND (m.created_at, m.user_id) >= (CAST(sqlc.arg(last_at) AS BIGINT), CAST(sqlc.arg(last_id) AS TEXT))
+ORDER BY g.created_at, g.id;
+
+-- name: ListTeamsOfMembers :many
+-- The groups of the users from (first_at, first_id) down to (last_at, last_id) of a list.
+SELECT m.user_id AS member_id, t.name, tm.source
+FROM member m
+JOIN team_member tm ON tm.org = m.org AND tm.user_id = m.user_id
+JOIN team t ON t.org = tm.org AND t.id = tm.team
+WHERE m.org = sqlc.arg(org)
+  AND (m.created_at, m.user_id) <= (CAST(sqlc.arg(first_at) AS BIGINT), CAST(sqlc.arg(first_id) AS TEXT))
+  AND (m.created_at, m.user_id) >= (CAST(sqlc.arg(last_at) AS BIGINT), CAST(sqlc.arg(last_id) AS TEXT))
+ORDER BY t.name;
+
+-- name: InviteMember :execrows
+-- 0 rows: the name is taken, or the person is or was a member.
+INSERT INTO member (org, user_id, kind, name, active, created_at, pending) VALUES ($1, $2, 'local', $3, 1, $4, $5) ON CONFLICT DO NOTHING;
+
+-- name: ReviveMember :execrows
+-- Somebody who was deleted is invited again: of what they had nothing is left.
+UPDATE member SET deleted_at = NULL, active = 1, pending = sqlc.arg(pending), created_at = sqlc.arg(created_at), name = sqlc.arg(name),
+    last_seen_at = NULL, valid_seconds = 0, active_login = 0, idp = ''
+WHERE org = sqlc.arg(org) AND user_id = sqlc.arg(user_id) AND kind = 'local' AND deleted_at IS NOT NULL;
+
+-- name: JoinMember :execrows
+UPDATE member SET pending = 0 WHERE org = $1 AND user_id = $2 AND pending = 1;
+
+-- name: EntombMember :execrows
+UPDATE member SET deleted_at = sqlc.arg(now), active = 0, pending = 0 WHERE org = $1 AND user_id = $2 AND deleted_at IS NULL;
+
+-- name: SetMemberLimits :execrows
+UPDATE member SET valid_seconds = $3, active_login = $4 WHERE org = $1 AND user_id = $2;
+
+-- name: SeenMember :execrows
+-- Notes the last access, at most once in a while.
+UPDATE member SET last_seen_at = sqlc.arg(now)
+WHERE org = $1 AND user_id = $2 AND (last_seen_at IS NULL OR last_seen_at < sqlc.arg(older));
+
+-- name: SetPersonName :execrows
+UPDATE person SET name = $2 WHERE id = $1;
+
+-- name: ListOrgsOfPerson :many
+-- Where somebody is a member, invited or deactivated ones, too.
+SELECT m.org, m.user_id, m.active, m.pending FROM member m WHERE m.user_id = $1 AND m.deleted_at IS NULL ORDER BY m.created_at, m.org LIMIT $2;
+
+-- name: RevokeOtherLogins :many
+-- Those of a user, but one.
+UPDATE login SET revoked_at = sqlc.arg(now) WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL AND id <> sqlc.arg(keep)
+RETURNING id;
+
+-- name: RevokeAPIKeysOfUser :many
+UPDATE api_key SET revoked_at = sqlc.arg(now) WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id;
+
+-- name: ListLoginsSince :many
+-- The logins of a user that began up to a time and were not ended.
+SELECT id FROM login WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL AND created_at <= $3;
+
+-- name: ListAPIKeysSince :many
+-- The keys of a user that were made up to a time and not deleted.
+SELECT id FROM api_key WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL AND created_at <= $3;
+
+-- name: CountLiveLogins :one
+-- The logins of a user that are good for something: used since a time, begun after another.
+SELECT COUNT(*) FROM login
+WHERE org = sqlc.arg(org) AND user_id = sqlc.arg(user_id) AND revoked_at IS NULL AND expires_at > sqlc.arg(now)
+  AND last_used_at > sqlc.arg(used_since) AND created_at > sqlc.arg(begun_since);
+
+-- name: SetLoginStage :execrows
+UPDATE login SET stage = $3 WHERE org = $1 AND id = $2;
+
+-- name: SetTemporaryPassword :execrows
+-- Of somebody who has no password.
+UPDATE person SET password_hash = $2, password_set_at = $3, password_expires_at = $4 WHERE id = $1
+    AND (password_hash = '' OR password_expires_at IS NOT NULL);
+
+-- name: ReplacePassword :execrows
+-- 0 rows: it is not the one it was.
+UPDATE person SET password_hash = sqlc.arg(hash), password_set_at = sqlc.arg(now), password_expires_at = NULL
+WHERE id = sqlc.arg(id) AND password_hash = sqlc.arg(was);
+
+-- name: ErasePerson :execrows
+UPDATE person SET password_hash = '', password_expires_at = NULL, name = '' WHERE id = $1;
+
+-- name: KeepFormerPassword :exec
+INSERT INTO password_history (user_id, created_at, hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+-- name: ListFormerPasswords :many
+SELECT hash, created_at FROM password_history WHERE user_id = $1 ORDER BY created_at DESC, hash LIMIT $2;
+
+-- name: ForgetFormerPasswords :execrows
+-- Those up to a time.
+DELETE FROM password_history WHERE user_id = $1 AND created_at <= $2;
+
+-- name: SetInviteMail :execrows
+UPDATE invite SET mail = $3 WHERE org = $1 AND id = $2;
+
+-- name: GetLastInvite :one
+SELECT * FROM invite WHERE org = $1 AND user_id = $2 ORDER BY created_at DESC, id DESC LIMIT 1;
+
+-- name: CreateResetLink :exec
+INSERT INTO reset_link (hash, user_id, created_at, expires_at, made_by, mail) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: GetResetLink :one
+SELECT r.*, p.email FROM reset_link r JOIN person p ON p.id = r.user_id WHERE r.hash = $1;
+
+-- name: UseResetLink :execrows
+-- Once: 0 rows means that it is used, void or too old.
+UPDATE reset_link SET used_at = sqlc.arg(now) WHERE hash = $1 AND used_at IS NULL AND expires_at > sqlc.arg(now);
+
+-- name: VoidResetLinks :execrows
+-- Ends the unused links of a person.
+UPDATE reset_link SET expires_at = sqlc.arg(now) WHERE user_id = $1 AND used_at IS NULL AND expires_at > sqlc.arg(now);
+
+-- name: ListResetLinks :many
+-- When the links of a person were made that are younger than a time.
+SELECT created_at FROM reset_link WHERE user_id = $1 AND created_at > $2 LIMIT $3;
+
+-- name: ForgetResetLinks :execrows
+DELETE FROM reset_link WHERE user_id = $1;
+
+-- name: SetResetMail :execrows
+UPDATE reset_link SET mail = $2 WHERE hash = $1;
+
+-- name: ForgetFactors :execrows
+DELETE FROM factor WHERE org = $1 AND user_id = $2;
+
+-- name: ForgetRecoveryCodes :execrows
+DELETE FROM recovery_code WHERE org = $1 AND user_id = $2;
