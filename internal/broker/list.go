@@ -35,7 +35,9 @@ func (s *Service) List(ctx context.Context, who sess.Principal, in api.SessionsI
 			return err
 		}
 		for _, r := range rows {
-			out.Items = append(out.Items, public(r))
+			if tx.Allowed(policy.SessionShow, sessionResource(r)) { // the scope may be wider than policies are
+				out.Items = append(out.Items, public(r))
+			}
 		}
 		out.Next = next
 		return nil
@@ -97,7 +99,9 @@ func (s *Service) Recordings(ctx context.Context, who sess.Principal, in api.Rec
 			return err
 		}
 		for _, r := range rows {
-			out.Items = append(out.Items, s.recording(r))
+			if tx.Allowed(policy.RecordingShow, recordingResource(r)) {
+				out.Items = append(out.Items, s.recording(r))
+			}
 		}
 		out.Next = next
 		return nil

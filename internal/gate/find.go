@@ -106,10 +106,16 @@ func (tx *Tx) staged() *sess.Error {
 
 // gated is the one answer that somebody without a role gets, also for what is not there: who may do nothing learns nothing.
 func (tx *Tx) gated() *sess.Error {
-	if policy.NeedsMember(tx.who) && len(tx.grants) == 0 {
+	if policy.NeedsMember(tx.who) && len(tx.grants) == 0 && !tx.hasByPolicy() {
 		return noAccess()
 	}
 	return nil
+}
+
+// hasByPolicy reports whether a policy of the organisation may give the principal instances, without any role.
+func (tx *Tx) hasByPolicy() bool {
+	return tx.Rules().UsesThings() &&
+		!(tx.Scope(policy.InstanceShow, policy.TypeInstance).Empty() && tx.Scope(policy.SessionStart, policy.TypeInstance).Empty())
 }
 
 // everyones reports whether what is asked for is everybody's to ask, about what is their own: of that there may be none.

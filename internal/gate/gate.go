@@ -113,6 +113,9 @@ func (g *Gate) write(ctx context.Context, who sess.Principal, act policy.Action,
 		if err := fn(tx); err != nil {
 			return err
 		}
+		if tx.incomplete != nil {
+			return tx.incomplete
+		}
 		if err := tx.record(ctx, st); err != nil {
 			return err
 		}
@@ -131,7 +134,10 @@ func (g *Gate) read(ctx context.Context, who sess.Principal, act policy.Action, 
 		if err := tx.decide(ctx, find); err != nil {
 			return err
 		}
-		return fn(tx)
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return tx.incomplete
 	})
 	if err != nil && (tx == nil || tx.refusal == nil) {
 		return g.failed(ctx, tx, err)

@@ -142,6 +142,9 @@ func (s *Service) ListTokens(ctx context.Context, who sess.Principal, in api.Pag
 				out.Next = store.Cursor{At: last.CreatedAt, ID: string(last.ID)}.String()
 				break
 			}
+			if !tx.Allowed(policy.TokenList, policy.Resource{Org: who.Org, Project: t.Project, Type: policy.TypeToken, ID: string(t.ID)}) {
+				continue // the scope may be wider than policies are
+			}
 			item := api.Token{
 				ID: t.ID, Uses: int(t.Uses), Used: int(t.Used), ExpiresAt: store.Time(t.ExpiresAt), CreatedAt: store.Time(t.CreatedAt),
 				CreatedBy: t.CreatedBy, Region: t.Region, Project: t.ProjectName,

@@ -64,7 +64,13 @@ func planOf(rules []rule, act Action, counts func(rule, Action) bool) plan {
 			zones[r.zone.String()] = r.zone
 		}
 		r.zone = zones[r.zone.String()] // one of a name, to compare by
-		places := placesOf(r.policy)
+		places := placesOf(r.policy, func(dimKind) bool { return true })
+		if len(places) > 0 && !ofPrincipal(places[0].dim.kind) {
+			r.whose = &plan{at: map[place]ruleList{}, dims: map[dim]bool{}}
+			for _, at := range placesOf(r.policy, ofPrincipal) {
+				r.whose.at[at], r.whose.dims[at.dim] = ruleList{r}, true
+			}
+		}
 		if len(places) == 0 {
 			p.always = append(p.always, r)
 			continue
@@ -111,6 +117,34 @@ func (s *selection) zones() []*time.Location {
 
 func (p plan) candidates(q question) selection {
 	return selection{lists: p.relevant(q), zone: time.UTC}
+}
+
+// ofSomething gives the rules that may match the principal and the context of q, on whatever thing.
+func (p plan) ofSomething(q question) []ruleList {
+	lists := p.relevant(q)
+	for at, l := range p.at {
+		if ofPrincipal(at.dim.kind) {
+			continue
+		}
+		var these ruleList
+		for _, r := range l {
+			if len(r.whose.at) == 0 || len(r.whose.relevant(q)) > 0 {
+				these = append(these, r)
+			}
+		}
+		lists = append(lists, these)
+	}
+	return lists
+}
+
+// ofPrincipal reports whether a dim is about who asks, and not on what and how.
+func ofPrincipal(d dimKind) bool {
+	switch d {
+	case dimUser, dimRole, dimHeld, dimGroup, dimPrincipal:
+		return true
+	case dimNone, dimResource, dimName, dimLabel, dimProject, dimRegion, dimOSUser, dimKindOf:
+	}
+	return false
 }
 
 // relevant gives the rules that may match q.
@@ -190,12 +224,13 @@ func attributeOf(d dimKind, who, thing types.Entity, cx types.Record) types.Valu
 // heldSets are the attributes of a user that say where a role of ours is held.
 var heldSets = [...]types.String{"admin", "projectAdmin", "operator", "support", "reader", "auditor"}
 
-// placesOf gives where a rule is found: it can't match where none of them is. Empty: it may match anywhere.
-func placesOf(p *cedar.Policy) []place {
+// placesOf gives where a rule is found, by the dims that are wanted: it can't match where none of them is. Empty: it may match
+// anywhere.
+func placesOf(p *cedar.Policy, wanted func(dimKind) bool) []place {
 	tree := (*ast.Policy)(p.AST())
 	var best []place
 	take := func(found []place) {
-		if len(found) > 0 && (len(best) == 0 || found[0].dim.kind < best[0].dim.kind) {
+		if len(found) > 0 && wanted(found[0].dim.kind) && (len(best) == 0 || found[0].dim.kind < best[0].dim.kind) {
 			best = found
 		}
 	}

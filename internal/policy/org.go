@@ -245,7 +245,7 @@ func (r *OrgRules) permitsBeyondRoles(q question, act Action) bool {
 	if !ok {
 		return false
 	}
-	for _, l := range p.relevant(q) {
+	for _, l := range p.ofSomething(q) {
 		for _, x := range l {
 			if x.policy.Effect() == cedar.Permit && strings.HasPrefix(string(x.id), policyPrefix) {
 				return true

@@ -210,7 +210,7 @@ func TestBrokenPolicyDenies(t *testing.T) {
 func TestScopeWithPolicies(t *testing.T) {
 	e := newEngine(t)
 	cx := policy.Context{Groups: []string{"dba"}, Rules: compile(t, e, policy.Source{Policies: []policy.Text{
-		{Name: "dba", Body: `permit (principal in Group::"dba", action == Action::"instance:show", resource is Instance) when { resource.hasTag("db") };`},
+		{Name: "dba", Body: `permit (principal in Group::"dba", action == Action::"instance:show", resource is Instance) when { resource.hasTag("env") && resource.getTag("env") == "prod" };`},
 		{Name: "off", Body: `forbid (principal, action, resource is Instance) unless { resource.hasTag("on") };`},
 	}})}
 	if s := e.Scope(person(alice), nil, policy.InstanceShow, policy.TypeInstance, cx); !s.Org {

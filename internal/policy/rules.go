@@ -30,6 +30,7 @@ type rule struct {
 	id     cedar.PolicyID
 	policy *cedar.Policy
 	zone   *time.Location // of its clock; UTC where it does not look at one
+	whose  *plan          // where it is found by the thing: who it can match; else nil
 }
 
 // words is what the schema says: which actions there are, and to which types each applies.
@@ -133,7 +134,7 @@ func parseRules(file string, text []byte, w *words) ([]rule, error) {
 		if err := check.Policy(id, (*ast.Policy)(p.AST())); err != nil {
 			errs = append(errs, fmt.Errorf("%s:%d: %w", file, p.Position().Line, err))
 		}
-		rules = append(rules, rule{cedar.PolicyID(id), p, time.UTC})
+		rules = append(rules, rule{id: cedar.PolicyID(id), policy: p, zone: time.UTC})
 	}
 	return rules, errors.Join(errs...)
 }
