@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -8,20 +9,39 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/sess"
 )
 
-// A person logs in at a real provider in a real browser, twice: for a sessctl on this machine, and by a code for one on a
-// machine without a browser.
+// People log in at real providers in a real browser: for a sessctl on this machine, and by a code for one on a machine
+// without a browser.
 func TestLoginByProvider(t *testing.T) {
 	t.Parallel()
 	w := newIDPWorld(t)
 	w.say(map[string]claims{"ann": {Email: "ann@example.com", Verified: true, Groups: []string{"ops", "not-here"}}})
-	if err := w.do("group", "create", "ops"); err != nil {
-		t.Fatal(err)
+	for _, args := range [][]string{{"group", "create", "ops"}, {"grant", "add", "--group", "ops", "--role", "operator"}, {"idp", "test", "corp"}} {
+		if err := w.do(args...); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b := chrome(t)
+	w.openID(t, b)
+	w.byDevice(t, b)
+	w.again(t, b)
+	w.saml(t, b)
+	w.password(t, b)
 
+	if err := w.do("idp", "remove", "corp"); err != nil {
+		t.Fatal(err)
+	}
+	if me, err := w.whoami("ann"); err == nil || !strings.Contains(err.Error(), "exit 4") {
+		t.Errorf("after its provider was removed: %+v, %v", me, err)
+	}
+}
+
+// openID is a first login, at the real provider's own pages.
+func (w *idpWorld) openID(t *testing.T, b context.Context) {
+	t.Helper()
 	page, wait := w.loginByBrowser("ann")
 	drive(t, b, "the login page", chromedp.Navigate(page), chromedp.WaitVisible(`//a[text()="Continue with corp"]`))
 	shoot(t, b, "login")
@@ -29,17 +49,26 @@ func TestLoginByProvider(t *testing.T) {
 	drive(t, b, "the provider's login", chromedp.SendKeys(chromedp.CSS(`input[name=login]`), "ann"),
 		chromedp.SendKeys(chromedp.CSS(`input[name=password]`), "anything"), chromedp.Click(chromedp.CSS(`button[type=submit]`)))
 	drive(t, b, "the provider's consent", chromedp.WaitVisible(`//button[text()="Continue"]`), chromedp.Click(`//button[text()="Continue"]`))
-	drive(t, b, "back at sessctl", chromedp.WaitVisible(`//h1[text()="Logged in"]`))
-	if a := wait(); a.code != 0 || !strings.Contains(string(a.err), "as ann@example.com") {
-		t.Fatalf("exit %d: %s", a.code, a.err)
-	}
+	w.landed(t, b, wait, "ann@example.com")
 	shoot(t, b, "landing")
 	me, err := w.whoami("ann")
-	if err != nil || me.Name != "ann@example.com" || me.Kind != sess.UserIDP || len(me.Grants) != 0 {
-		t.Fatalf("%+v, %v", me, err)
+	if err != nil || me.Name != "ann@example.com" || me.Kind != sess.UserIDP || len(me.Grants) != 1 || me.Grants[0].Role != sess.RoleOperator {
+		t.Fatalf("%+v, %v; want what the group ops gives", me, err)
 	}
+}
 
-	// The same person on a machine without a browser, on a terminal.
+// landed waits until the browser is back at sessctl, and sessctl is logged in.
+func (w *idpWorld) landed(t *testing.T, b context.Context, wait func() answer, name string) {
+	t.Helper()
+	drive(t, b, "back at sessctl", chromedp.WaitVisible(`//p[contains(text(), "sessctl goes on in your terminal")]`))
+	if a := wait(); a.code != 0 || !strings.Contains(string(a.err), "as "+name) {
+		t.Fatalf("exit %d: %s", a.code, a.err)
+	}
+}
+
+// byDevice is the same person on a machine without a browser, on a terminal.
+func (w *idpWorld) byDevice(t *testing.T, b context.Context) {
+	t.Helper()
 	s := sitAt(t, w.as("ann-elsewhere"), 100, 30, filepath.Join(binaries, "sessctl"), "login", "--server", w.url())
 	code := regexp.MustCompile(`[B-Z]{4}-[B-Z]{4}`)
 	s.until("a code", func() bool { return code.MatchString(s.text()) })
@@ -53,4 +82,46 @@ func TestLoginByProvider(t *testing.T) {
 	shoot(t, b, "done")
 	s.see("as ann@example.com")
 	s.exits(0)
+}
+
+// again is a login straight to the provider, which knows the person still, and says other things about them now.
+func (w *idpWorld) again(t *testing.T, b context.Context) {
+	t.Helper()
+	w.say(map[string]claims{"ann": {Email: "ann@example.com", Verified: true}})
+	page, wait := w.loginByBrowser("ann", "--org", "default", "--idp", "corp")
+	drive(t, b, "straight through", chromedp.Navigate(page))
+	w.landed(t, b, wait, "ann@example.com")
+	if me, err := w.whoami("ann"); err != nil || len(me.Grants) != 0 {
+		t.Errorf("%+v, %v; want nothing, since no group is left", me, err)
+	}
+}
+
+// saml is a login at a provider of another site: the browser posts what it says, and has to bring its cookie all the same.
+func (w *idpWorld) saml(t *testing.T, b context.Context) {
+	t.Helper()
+	base := samlWorld(t)
+	p, err := get[api.IDP](w.world, "idp", "add", "saml", "--kind", "saml", "--metadata-url", base+"/metadata", "--groups-attribute", "eduPersonAffiliation")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, base+"/services/sess", fetch(t, p.MetadataURL))
+	page, wait := w.loginByBrowser("ben")
+	drive(t, b, "the provider's page", chromedp.Navigate(page), chromedp.Click(`//a[text()="Continue with saml"]`), chromedp.WaitVisible(chromedp.CSS(`input[name=user]`)))
+	drive(t, b, "the provider's login", chromedp.SendKeys(chromedp.CSS(`input[name=user]`), "ben"),
+		chromedp.SendKeys(chromedp.CSS(`input[name=password]`), "ben's password"), chromedp.Click(chromedp.CSS(`input[type=submit]`)))
+	w.landed(t, b, wait, "ben@example.com")
+	if me, err := w.whoami("ben"); err != nil || len(me.Grants) != 1 || me.Kind != sess.UserIDP {
+		t.Errorf("%+v, %v; want what the group ops gives", me, err)
+	}
+}
+
+// password is a login at our own page, with a mistake first.
+func (w *idpWorld) password(t *testing.T, b context.Context) {
+	t.Helper()
+	page, wait := w.loginByBrowser("root")
+	drive(t, b, "a wrong password", chromedp.Navigate(page), chromedp.SendKeys(chromedp.ID("email"), adminEmail),
+		chromedp.SendKeys(chromedp.ID("password"), "wrong"), chromedp.Click(`//button[text()="Log in"]`), chromedp.WaitVisible(chromedp.CSS(`.problem`)))
+	shoot(t, b, "problem")
+	drive(t, b, "the right one", chromedp.SendKeys(chromedp.ID("password"), adminPassword), chromedp.Click(`//button[text()="Log in"]`))
+	w.landed(t, b, wait, adminEmail)
 }

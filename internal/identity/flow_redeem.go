@@ -126,7 +126,7 @@ func (s *Service) loginOf(ctx context.Context, addr netip.Addr, f store.LoginFlo
 	if err != nil {
 		return api.LoginOut{}, fmt.Errorf("load member: %w", err)
 	}
-	who := sess.Principal{Org: f.Org, User: f.UserID, Name: m.Name, UserKind: m.Kind, IDP: row.Name, Addr: addr}
+	who := sess.Principal{Org: f.Org, User: f.UserID, Name: m.Name, UserKind: m.Kind, IDP: string(row.ID), Addr: addr}
 	on := policy.Resource{Org: who.Org, Type: policy.TypeLogin, Owner: who.User, Name: who.Name}
 	var out api.LoginOut
 	err = s.gate.Do(ctx, who, policy.Login, on, func(tx *gate.Tx) error {

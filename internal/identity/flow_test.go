@@ -54,7 +54,7 @@ func TestFlowByProvider(t *testing.T) {
 		}
 		out := must[api.RedeemOut](w, "redeem")(w.RedeemLogin(t.Context(), home, in))
 		ann := w.who(w.secret(out.Login.Token))
-		if ann.UserKind != sess.UserIDP || ann.Name != "ann@example.com" || ann.Org != admin.Org || ann.IDP == "" || out.Login.OrgName != "default" {
+		if ann.UserKind != sess.UserIDP || ann.Name != "ann@example.com" || ann.Org != admin.Org || ann.IDP != string(p.ID) || out.Login.OrgName != "default" {
 			t.Errorf("%+v, %+v", ann, out.Login)
 		}
 		if got := out.Login.ExpiresAt.Sub(w.clock()); got > time.Hour || got < 59*time.Minute {

@@ -57,7 +57,7 @@ func (s *Service) CreateIDP(ctx context.Context, who sess.Principal, in api.IDPI
 		}
 		tx.On(idpResource(row))
 		describeIDP(tx, row.Kind, in.Body.Settings)
-		return nil
+		return changeRules(ctx, tx) // policies speak of providers by their names
 	})
 	if err != nil {
 		return api.IDP{}, err
@@ -276,11 +276,8 @@ func (s *Service) RemoveIDP(ctx context.Context, who sess.Principal, in api.IDPR
 		if _, err := tx.DeleteIDP(ctx, who.Org, row.ID); err != nil {
 			return fmt.Errorf("remove identity provider: %w", err)
 		}
-		if _, err := tx.ChangeRules(ctx, who.Org); err != nil {
-			return fmt.Errorf("note change of rules: %w", err)
-		}
 		tx.Detail("deactivated", fmt.Sprint(len(users)))
-		return nil
+		return changeRules(ctx, tx)
 	})
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ type Principal struct {
 	CredentialID string     // the login's, key's or instance's id; never a secret
 	Stage        Stage      // of a login: what has to be done first
 	MFAAt        time.Time  // when this login last showed a second factor; zero: never
-	IDP          string     // name of the identity provider of this login; empty: a password
+	IDP          string     // id of the identity provider of this login; empty: a password
 	Addr         netip.Addr // client address as the server believes it
 	RequestID    string     // names the API request in logs and audit
 }
