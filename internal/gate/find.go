@@ -69,10 +69,14 @@ func (f Find) resolve(tx *Tx) (policy.Resource, error) {
 	if tx.Allowed(tx.entry.Action, on) {
 		return on, nil
 	}
-	// Something that is to be made in a project is no project.
-	if show := shows(f.Type); show != "" && on.Type == f.Type && !tx.Allowed(show, on) {
+	seen := on
+	if f.Type == policy.TypeProject && on.Type != f.Type && on.Project != "" { // what is to be made in a project is hidden with it
+		seen = policy.Resource{Org: on.Org, Project: on.Project, Type: policy.TypeProject, ID: string(on.Project)}
+	}
+	if show := shows(f.Type); show != "" && seen.Type == f.Type && !tx.Allowed(show, seen) {
 		tx.entry.On = on // the log knows better than the answer
 		if e := tx.barred(); e != nil {
+			tx.Detail("hidden", "no access")
 			return on, tx.refuse(e)
 		}
 		return on, tx.hide(f.missing())

@@ -298,7 +298,7 @@ func inShort(x api.Explanation, d policy.Decision) string {
 func withoutRules(x api.Explanation) api.Explanation {
 	kept := []api.Why{}
 	for _, w := range x.Why {
-		if w.Policy != "" || w.Effect == "fails" {
+		if w.Policy != "" || w.Effect == "fails" || strings.HasPrefix(w.Rule, "policy/") { // one that is gone, too
 			w = api.Why{Effect: w.Effect, Words: "a policy of the organisation " + strings.TrimSuffix(w.Effect, "s") + "s it"}
 		}
 		w.Text, w.Line = "", 0

@@ -40,6 +40,9 @@ func (s *Service) explainRef(ctx context.Context, tx *gate.Tx, ref string, full 
 	if e.ID == "" || (!full && (e.Who.User == "" || e.Who.User != tx.Who().User)) {
 		return api.Explanation{}, sess.New(sess.CodeNotFound, fmt.Sprintf("no decision %q that you may see", ref), "sessctl audit list --outcome refused shows denials")
 	}
+	if !full && e.Details["hidden"] != "" { // the log knows what they were not to learn
+		e.On.ID, e.On.Name, e.On.Project = "", "", ""
+	}
 	return s.fromEvent(ctx, tx, e)
 }
 

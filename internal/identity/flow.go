@@ -138,12 +138,19 @@ func flowID() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// flowOrg finds the organisation whose providers are offered: the one named, or the server's only one. None: "".
+// flowOrg finds the organisation whose providers are offered: the one named, if it has any, or the server's only one. None: "".
 func flowOrg(ctx context.Context, tx *store.Tx, name string) (sess.OrgID, error) {
 	if name != "" {
 		o, err := tx.GetOrgByName(ctx, name)
 		if err != nil && !isNotFound(err) {
 			return "", fmt.Errorf("look for organisation: %w", err)
+		}
+		idps, err := tx.ListIDPs(ctx, o.ID, 1)
+		if err != nil {
+			return "", fmt.Errorf("look for identity providers: %w", err)
+		}
+		if len(idps) == 0 { // as if it were not there: strangers are not told
+			return "", nil
 		}
 		return o.ID, nil
 	}
@@ -277,11 +284,7 @@ func (s *Service) ChooseFlowOrg(ctx context.Context, b Browser, id, name string)
 		if err != nil {
 			return 0, err
 		}
-		idps, err := tx.ListIDPs(ctx, org, 1)
-		if err != nil {
-			return 0, err
-		}
-		if len(idps) == 0 {
+		if org == "" {
 			return 0, errNoIDP()
 		}
 		return tx.ChooseLoginFlowOrg(ctx, id, b.hash(), org)

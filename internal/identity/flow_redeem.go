@@ -137,6 +137,9 @@ func (s *Service) loginOf(ctx context.Context, addr netip.Addr, f store.LoginFlo
 		if n == 0 {
 			return errFlowOver()
 		}
+		if err := samePasswordAsThen(ctx, tx, f); err != nil {
+			return err
+		}
 		describeFlow(tx, f, row)
 		out, err = s.flowLogin(ctx, tx, f, row)
 		out.OrgName = org.Name
@@ -146,6 +149,25 @@ func (s *Service) loginOf(ctx context.Context, addr netip.Addr, f store.LoginFlo
 		return api.LoginOut{}, err
 	}
 	return out, nil
+}
+
+// samePasswordAsThen refuses when the password that ended a flow was changed since: the change ended all logins, and none may
+// slip in behind it.
+func samePasswordAsThen(ctx context.Context, tx *gate.Tx, f store.LoginFlow) error {
+	if f.Password == "" {
+		return nil
+	}
+	if err := lockPerson(ctx, tx.Tx, f.UserID); err != nil {
+		return err
+	}
+	p, err := tx.GetPerson(ctx, f.UserID)
+	if err != nil {
+		return fmt.Errorf("load person: %w", err)
+	}
+	if !sameHash(f.Password, sess.HashToken(p.PasswordHash)) {
+		return errFlowOver()
+	}
+	return nil
 }
 
 // describeFlow writes down how the person came.

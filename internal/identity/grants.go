@@ -230,6 +230,9 @@ func (s *Service) grantsQuery(ctx context.Context, tx *gate.Tx, in api.GrantsIn)
 	}
 	if in.Project != "" {
 		p, err := findProject(ctx, tx.Tx, q.Org, in.Project)
+		if err == nil && !tx.Allowed(policy.ProjectShow, projectResource(p)) {
+			err = store.ErrNotFound
+		}
 		if err != nil && isNotFound(err) {
 			return q, sess.New(sess.CodeNotFound, fmt.Sprintf("no project %q", clip(in.Project, maxName)), "sessctl project list shows them")
 		} else if err != nil {

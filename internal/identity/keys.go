@@ -44,6 +44,9 @@ func (s *Service) CreateKey(ctx context.Context, who sess.Principal, in api.KeyI
 		if err != nil {
 			return err
 		}
+		if owner.UserID == who.User && who.Credential != sess.CredentialLogin {
+			return sess.New(sess.CodeDenied, "an API key can't make another key for itself", "log in for that; or, as an admin, use --user NAME")
+		}
 		out, err = s.newKey(ctx, tx, owner, wish)
 		return err
 	})
@@ -70,8 +73,6 @@ func (s *Service) keyOwner(ctx context.Context, tx *gate.Tx, in api.KeyIn) (stor
 		if err == nil && m.Kind != sess.UserMachine {
 			return m, sess.New(sess.CodeDenied, m.Name+" is no machine user", "people make their own keys: sessctl key create")
 		}
-	} else if who.Credential != sess.CredentialLogin {
-		return m, sess.New(sess.CodeDenied, "an API key can't make another key for itself", "log in for that; or, as an admin, use --user NAME")
 	}
 	if err != nil {
 		return m, fmt.Errorf("load owner of key: %w", err)

@@ -1,0 +1,137 @@
+package identity_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/identity"
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/store"
+	"github.com/sessctl/sess/internal/store/storetest"
+)
+
+// A leaked key must not outlive itself: a machine user that may make keys makes none for itself, by whatever name it asks.
+func TestKeyMakesNoFurtherKeyOfItsOwnMachineUser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t))
+	bot := w.machine(w.admin(), "bot", sess.RoleAdmin)
+	var in api.KeyIn
+	in.Body.Machine = "bot"
+	_, err := w.CreateKey(t.Context(), bot, in)
+	w.wantCode("a key that makes a key of its own user, named as a machine user", err, sess.CodeDenied)
+}
+
+// What one may not see is not found, also as the place of what is to be made.
+func TestProjectsOfOthersAreNotToldByGrantsAndTokens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t))
+	ada := w.admin()
+	mine, secret := w.project(ada, "mine"), w.project(ada, "secret")
+	eve := w.member(ada.Org, "eve@example.com")
+	w.give(ada, eve.Name, "", sess.RoleProjectAdmin, mine.Name)
+	for _, ref := range []string{secret.Name, string(secret.ID)} {
+		_, err := w.CreateGrant(t.Context(), eve, grantIn(eve.Name, "", sess.RoleOperator, ref))
+		w.wantCode("a role on a project of others", err, sess.CodeNotFound)
+		var in api.TokenIn
+		in.Body.Uses, in.Body.Project = 1, ref
+		_, err = w.CreateToken(t.Context(), eve, in)
+		w.wantCode("a token of a project of others", err, sess.CodeNotFound)
+		_, err = w.ListGrants(t.Context(), eve, api.GrantsIn{Project: ref})
+		w.wantCode("the grants of a project of others", err, sess.CodeNotFound)
+	}
+}
+
+// Who may do nothing learns nothing, nor by having their denial explained.
+func TestExplainedDenialsTellNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t))
+	ada := w.admin()
+	id := w.enrol(w.token(ada, 1, nil).Secret, "prod-db").Instance
+	eve := w.member(ada.Org, "eve@example.com")
+	_, err := w.GetInstance(t.Context(), eve, api.InstanceRef{Instance: string(id)})
+	e := w.wantCode("an instance without a role", err, sess.CodeDenied)
+	_, ref, _ := strings.Cut(e.Hint, "(denial ")
+	var in api.ExplainIn
+	in.Body.Ref = strings.TrimSuffix(ref, ")")
+	x := must[api.Explanation](w, "explain")(w.ExplainPolicy(t.Context(), eve, in))
+	if strings.Contains(x.On+x.Summary, "prod-db") {
+		t.Errorf("the explanation tells of what may not be seen: %+v", x)
+	}
+}
+
+// Policies are not for everybody to read: their names are not either, when they are deleted since.
+func TestExplainedDenialsHideDeletedPolicies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t))
+	ada := w.admin()
+	w.enrol(w.token(ada, 1, nil).Secret, "web-1")
+	eve := w.member(ada.Org, "eve@example.com")
+	w.give(ada, eve.Name, "", sess.RoleProjectAdmin, "default")
+	var put api.PolicyPutIn
+	put.Policy = "layoffs-2026"
+	put.Body.Body = `forbid (principal, action == Action::"instance:change", resource);`
+	must[api.Policy](w, "put")(w.PutPolicy(t.Context(), ada, put))
+	name := "x"
+	var patch api.InstancePatchIn
+	patch.Instance, patch.Body.Name = "web-1", &name
+	_, err := w.PatchInstance(t.Context(), eve, patch)
+	e := w.wantCode("what a policy forbids", err, sess.CodeDenied)
+	if err := w.DeletePolicy(t.Context(), ada, api.PolicyRef{Policy: "layoffs-2026"}); err != nil {
+		t.Fatal(err)
+	}
+	_, ref, _ := strings.Cut(e.Hint, "(denial ")
+	if ref == "" {
+		ref = e.Hint[strings.LastIndex(e.Hint, " ")+1:]
+	}
+	var in api.ExplainIn
+	in.Body.Ref = strings.TrimSuffix(ref, ")")
+	x := must[api.Explanation](w, "explain")(w.ExplainPolicy(t.Context(), eve, in))
+	for _, why := range x.Why {
+		if strings.Contains(why.Rule+why.Words+why.Policy, "layoffs") {
+			t.Errorf("%+v", why)
+		}
+	}
+}
+
+// Strangers are not told which organisations there are.
+func TestAuthorizeTellsNothingOfOrganisations(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t))
+	w.admin()
+	storetest.Write(t, w.db, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.CreateOrg(ctx, sess.NewOrgID(), "acme", 1)
+		return err
+	})
+	shows := func(org string) identity.FlowView {
+		b, in := w.browser(), authorizeIn()
+		in.Org = org
+		v := must[identity.FlowView](w, "view")(w.ViewFlow(t.Context(), b, must[string](w, "authorize")(w.Authorize(t.Context(), b, in))))
+		v.ID, v.CreatedAt = "", v.CreatedAt.Truncate(0)
+		return v
+	}
+	if there, not := shows("acme"), shows("no-such"); there.OrgKnown != not.OrgKnown {
+		t.Errorf("an organisation without a provider is shown as %+v, one that is not there as %+v", there, not)
+	}
+}
+
+// A password that was right when it was typed into a browser, and was changed before the client came for its login.
+func TestLoginOfAChangedPasswordIsNotRedeemed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t))
+	admin := w.admin()
+	d := w.device()
+	b := w.browser()
+	flow := must[string](w, "claim")(w.ClaimDevice(t.Context(), b, d.UserCode))
+	if err := w.ConfirmFlow(t.Context(), b, flow); err != nil {
+		t.Fatal(err)
+	}
+	must[identity.FlowEnd](w, "password")(w.FlowPassword(t.Context(), b, flow, adminEmail, adminPassword))
+	storetest.Write(t, w.db, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.SetPersonPassword(ctx, admin.User, "$changed")
+		return err
+	})
+	_, err := w.poll(d)
+	w.wantCode("a login by a password that is no more", err, sess.CodeExpired)
+}
