@@ -185,6 +185,9 @@ func (a *app) acceptCmd() *cobra.Command {
 }
 
 func (a *app) accept(ctx context.Context, raw, email, passwordFile string) error {
+	if _, _, err := sess.ParseResetLink(raw); err == nil {
+		return a.reset(ctx, raw, passwordFile)
+	}
 	base, token, err := sess.ParseInviteLink(raw)
 	if err != nil {
 		return err

@@ -32,6 +32,22 @@ func TestNoSecretIsKept(t *testing.T) {
 	unused := w.token(admin, 1, nil)
 	must[api.LoginOut](w, "login")(w.login(adminEmail, adminPassword, home))
 
+	w.secret(w.invited(admin, "zoe@example.com"))
+	temporary := inviteIn("tom@example.com", "")
+	temporary.Body.Temporary = true
+	given := must[api.InviteOut](w, "invite")(w.InviteUser(t.Context(), admin, temporary))
+	tom := w.who(must[api.LoginOut](w, "login")(w.login("tom@example.com", w.secret(given.Password), home)).Token)
+	w.wantCode("wrong guess", w.change(tom, w.secret("a wrong guess"), "five fat ferrets"), sess.CodeInvalid)
+	if err := w.change(tom, given.Password, w.secret("five fat ferrets")); err != nil {
+		t.Fatal(err)
+	}
+	reset := must[api.ResetOut](w, "reset")(w.ResetUser(t.Context(), admin, user("tom@example.com")))
+	var again api.ResetIn
+	again.Body.Token, again.Body.Password = w.tokenOf(reset.Link), w.secret("four fine finches")
+	must[api.ResetDone](w, "reset")(w.ResetPassword(t.Context(), home, again))
+	_, err = w.ResetPassword(t.Context(), home, again)
+	w.wantCode("reset twice", err, sess.CodeExpired)
+
 	hub := newHub(t)
 	provider := w.setUp(admin, "hub", hub, nil)
 	must[api.LoginOut](w, "log in by provider")(w.byProvider(provider))

@@ -14,12 +14,18 @@ import (
 const listSessionsOfDeadKeys = `-- name: ListSessionsOfDeadKeys :many
 SELECT s.org, s.id, s.kind, s.state, s.instance, s.instance_name, s.project, s.hostname, s.instance_addr, s.user_id, s.user_name, s.credential, s.credential_id, s.client_addr, s.os_user, s.reason, s.command, s.tty, s.owner_key, s.former_keys, s.node, s.epoch, s.client_minted, s.client_redeemed, s.agent_minted, s.agent_redeemed, s.grace_ms, s.created_at, s.started_at, s.owner_at, s.detached_at, s.ended_at, s.end_reason, s.ended_by, s.end_message, s.exit, s.delivered_at, s.recording, s.rec_bytes, s.rec_stored, s.rec_digest, s.rec_problem, s.mfa_at, s.idp FROM session s
 JOIN api_key k ON k.org = s.org AND k.id = s.credential_id
+JOIN member m ON m.org = k.org AND m.user_id = k.user_id
 WHERE s.node = $1 AND s.state <> 'ended' AND s.credential = 'api_key'
-  AND (k.expires_at <= CAST($2 AS BIGINT) OR k.revoked_at IS NOT NULL)
+  AND (k.expires_at <= CAST($2 AS BIGINT) OR k.revoked_at IS NOT NULL
+    OR (m.valid_seconds > 0 AND k.created_at + m.valid_seconds * 1000000 <= CAST($2 AS BIGINT))
+    OR (m.active_login = 1 AND NOT EXISTS (SELECT 1 FROM login l
+      WHERE l.org = m.org AND l.user_id = m.user_id AND l.revoked_at IS NULL AND l.expires_at > CAST($2 AS BIGINT)
+        AND (m.valid_seconds = 0 OR l.created_at + m.valid_seconds * 1000000 > CAST($2 AS BIGINT)))))
 ORDER BY s.id
 `
 
-// The live sessions that a node relays, of all organisations, whose API key ran out or was deleted.
+// The live sessions that a node relays, of all organisations, whose API key ran out or was deleted, is older than its
+// user's may be, or needs a login that lives when none does.
 func (q *Queries) ListSessionsOfDeadKeys(ctx context.Context, node sess.NodeID, now int64) ([]Session, error) {
 	rows, err := q.db.QueryContext(ctx, listSessionsOfDeadKeys, node, now)
 	if err != nil {
