@@ -25,11 +25,11 @@ func TestLoginByProvider(t *testing.T) {
 		}
 	}
 	b := chrome(t)
-	w.openID(t, b)
-	w.byDevice(t, b)
-	w.again(t, b)
-	w.saml(t, b)
-	w.password(t, b)
+	w.openID(b, t)
+	w.byDevice(b, t)
+	w.again(b, t)
+	w.saml(b, t)
+	w.password(b, t)
 
 	if err := w.do("idp", "remove", "corp"); err != nil {
 		t.Fatal(err)
@@ -40,17 +40,17 @@ func TestLoginByProvider(t *testing.T) {
 }
 
 // openID is a first login, at the real provider's own pages.
-func (w *idpWorld) openID(t *testing.T, b context.Context) {
+func (w *idpWorld) openID(b context.Context, t *testing.T) {
 	t.Helper()
 	page, wait := w.loginByBrowser("ann")
-	drive(t, b, "the login page", chromedp.Navigate(page), chromedp.WaitVisible(`//a[text()="Continue with corp"]`))
-	shoot(t, b, "login")
-	drive(t, b, "the provider's page", chromedp.Click(`//a[text()="Continue with corp"]`), chromedp.WaitVisible(chromedp.CSS(`input[name=login]`)))
-	drive(t, b, "the provider's login", chromedp.SendKeys(chromedp.CSS(`input[name=login]`), "ann"),
+	drive(b, t, "the login page", chromedp.Navigate(page), chromedp.WaitVisible(`//a[text()="Continue with corp"]`))
+	shoot(b, t, "login")
+	drive(b, t, "the provider's page", chromedp.Click(`//a[text()="Continue with corp"]`), chromedp.WaitVisible(chromedp.CSS(`input[name=login]`)))
+	drive(b, t, "the provider's login", chromedp.SendKeys(chromedp.CSS(`input[name=login]`), "ann"),
 		chromedp.SendKeys(chromedp.CSS(`input[name=password]`), "anything"), chromedp.Click(chromedp.CSS(`button[type=submit]`)))
-	drive(t, b, "the provider's consent", chromedp.WaitVisible(`//button[text()="Continue"]`), chromedp.Click(`//button[text()="Continue"]`))
-	w.landed(t, b, wait, "ann@example.com")
-	shoot(t, b, "landing")
+	drive(b, t, "the provider's consent", chromedp.WaitVisible(`//button[text()="Continue"]`), chromedp.Click(`//button[text()="Continue"]`))
+	w.landed(b, t, wait, "ann@example.com")
+	shoot(b, t, "landing")
 	me, err := w.whoami("ann")
 	if err != nil || me.Name != "ann@example.com" || me.Kind != sess.UserIDP || len(me.Grants) != 1 || me.Grants[0].Role != sess.RoleOperator {
 		t.Fatalf("%+v, %v; want what the group ops gives", me, err)
@@ -58,46 +58,46 @@ func (w *idpWorld) openID(t *testing.T, b context.Context) {
 }
 
 // landed waits until the browser is back at sessctl, and sessctl is logged in.
-func (w *idpWorld) landed(t *testing.T, b context.Context, wait func() answer, name string) {
+func (w *idpWorld) landed(b context.Context, t *testing.T, wait func() answer, name string) {
 	t.Helper()
-	drive(t, b, "back at sessctl", chromedp.WaitVisible(`//p[contains(text(), "sessctl goes on in your terminal")]`))
+	drive(b, t, "back at sessctl", chromedp.WaitVisible(`//p[contains(text(), "sessctl goes on in your terminal")]`))
 	if a := wait(); a.code != 0 || !strings.Contains(string(a.err), "as "+name) {
 		t.Fatalf("exit %d: %s", a.code, a.err)
 	}
 }
 
 // byDevice is the same person on a machine without a browser, on a terminal.
-func (w *idpWorld) byDevice(t *testing.T, b context.Context) {
+func (w *idpWorld) byDevice(b context.Context, t *testing.T) {
 	t.Helper()
 	s := sitAt(t, w.as("ann-elsewhere"), 100, 30, filepath.Join(binaries, "sessctl"), "login", "--server", w.url())
 	code := regexp.MustCompile(`[B-Z]{4}-[B-Z]{4}`)
 	s.until("a code", func() bool { return code.MatchString(s.text()) })
-	drive(t, b, "the page for codes", chromedp.Navigate("https://"+w.address()+"/device"), chromedp.WaitVisible(chromedp.ID("code")))
-	shoot(t, b, "device")
-	drive(t, b, "the code", chromedp.SendKeys(chromedp.ID("code"), strings.ToLower(code.FindString(s.text()))), chromedp.Click(`//button[text()="Continue"]`),
+	drive(b, t, "the page for codes", chromedp.Navigate("https://"+w.address()+"/device"), chromedp.WaitVisible(chromedp.ID("code")))
+	shoot(b, t, "device")
+	drive(b, t, "the code", chromedp.SendKeys(chromedp.ID("code"), strings.ToLower(code.FindString(s.text()))), chromedp.Click(`//button[text()="Continue"]`),
 		chromedp.WaitVisible(`//button[text()="Yes, I started it"]`))
-	shoot(t, b, "confirm")
-	drive(t, b, "the way to the provider", chromedp.Click(`//button[text()="Yes, I started it"]`), chromedp.Click(`//a[text()="Continue with corp"]`))
-	drive(t, b, "the end", chromedp.WaitVisible(`//h1[text()="Logged in"]`))
-	shoot(t, b, "done")
+	shoot(b, t, "confirm")
+	drive(b, t, "the way to the provider", chromedp.Click(`//button[text()="Yes, I started it"]`), chromedp.Click(`//a[text()="Continue with corp"]`))
+	drive(b, t, "the end", chromedp.WaitVisible(`//h1[text()="Logged in"]`))
+	shoot(b, t, "done")
 	s.see("as ann@example.com")
 	s.exits(0)
 }
 
 // again is a login straight to the provider, which knows the person still, and says other things about them now.
-func (w *idpWorld) again(t *testing.T, b context.Context) {
+func (w *idpWorld) again(b context.Context, t *testing.T) {
 	t.Helper()
 	w.say(map[string]claims{"ann": {Email: "ann@example.com", Verified: true}})
 	page, wait := w.loginByBrowser("ann", "--org", "default", "--idp", "corp")
-	drive(t, b, "straight through", chromedp.Navigate(page))
-	w.landed(t, b, wait, "ann@example.com")
+	drive(b, t, "straight through", chromedp.Navigate(page))
+	w.landed(b, t, wait, "ann@example.com")
 	if me, err := w.whoami("ann"); err != nil || len(me.Grants) != 0 {
 		t.Errorf("%+v, %v; want nothing, since no group is left", me, err)
 	}
 }
 
 // saml is a login at a provider of another site: the browser posts what it says, and has to bring its cookie all the same.
-func (w *idpWorld) saml(t *testing.T, b context.Context) {
+func (w *idpWorld) saml(b context.Context, t *testing.T) {
 	t.Helper()
 	base := samlWorld(t)
 	p, err := get[api.IDP](w.world, "idp", "add", "saml", "--kind", "saml", "--metadata-url", base+"/metadata", "--groups-attribute", "eduPersonAffiliation")
@@ -106,22 +106,22 @@ func (w *idpWorld) saml(t *testing.T, b context.Context) {
 	}
 	put(t, base+"/services/sess", fetch(t, p.MetadataURL))
 	page, wait := w.loginByBrowser("ben")
-	drive(t, b, "the provider's page", chromedp.Navigate(page), chromedp.Click(`//a[text()="Continue with saml"]`), chromedp.WaitVisible(chromedp.CSS(`input[name=user]`)))
-	drive(t, b, "the provider's login", chromedp.SendKeys(chromedp.CSS(`input[name=user]`), "ben"),
+	drive(b, t, "the provider's page", chromedp.Navigate(page), chromedp.Click(`//a[text()="Continue with saml"]`), chromedp.WaitVisible(chromedp.CSS(`input[name=user]`)))
+	drive(b, t, "the provider's login", chromedp.SendKeys(chromedp.CSS(`input[name=user]`), "ben"),
 		chromedp.SendKeys(chromedp.CSS(`input[name=password]`), "ben's password"), chromedp.Click(chromedp.CSS(`input[type=submit]`)))
-	w.landed(t, b, wait, "ben@example.com")
+	w.landed(b, t, wait, "ben@example.com")
 	if me, err := w.whoami("ben"); err != nil || len(me.Grants) != 1 || me.Kind != sess.UserIDP {
 		t.Errorf("%+v, %v; want what the group ops gives", me, err)
 	}
 }
 
 // password is a login at our own page, with a mistake first.
-func (w *idpWorld) password(t *testing.T, b context.Context) {
+func (w *idpWorld) password(b context.Context, t *testing.T) {
 	t.Helper()
 	page, wait := w.loginByBrowser("root")
-	drive(t, b, "a wrong password", chromedp.Navigate(page), chromedp.SendKeys(chromedp.ID("email"), adminEmail),
+	drive(b, t, "a wrong password", chromedp.Navigate(page), chromedp.SendKeys(chromedp.ID("email"), adminEmail),
 		chromedp.SendKeys(chromedp.ID("password"), "wrong"), chromedp.Click(`//button[text()="Log in"]`), chromedp.WaitVisible(chromedp.CSS(`.problem`)))
-	shoot(t, b, "problem")
-	drive(t, b, "the right one", chromedp.SendKeys(chromedp.ID("password"), adminPassword), chromedp.Click(`//button[text()="Log in"]`))
-	w.landed(t, b, wait, adminEmail)
+	shoot(b, t, "problem")
+	drive(b, t, "the right one", chromedp.SendKeys(chromedp.ID("password"), adminPassword), chromedp.Click(`//button[text()="Log in"]`))
+	w.landed(b, t, wait, adminEmail)
 }

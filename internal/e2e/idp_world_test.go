@@ -163,7 +163,7 @@ func chrome(t *testing.T) context.Context {
 }
 
 // drive does something in the browser, and shows the page when it does not work out.
-func drive(t *testing.T, ctx context.Context, what string, steps ...chromedp.Action[chromedp.Void]) { //nolint:revive // the test first, as everywhere
+func drive(ctx context.Context, t *testing.T, what string, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -177,7 +177,7 @@ func drive(t *testing.T, ctx context.Context, what string, steps ...chromedp.Act
 }
 
 // shoot keeps a picture of the page where SESS_E2E_SCREENSHOTS says.
-func shoot(t *testing.T, ctx context.Context, name string) { //nolint:revive // as drive
+func shoot(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	dir := os.Getenv("SESS_E2E_SCREENSHOTS")
 	if dir == "" {
