@@ -179,3 +179,25 @@ func TestRunWithdraws(t *testing.T) {
 	}
 	w.wantEnd(s.id, sess.EndRevoked)
 }
+
+// The switch bars what is new and leaves what runs.
+func TestSessionManagerOff(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t))
+	a := w.connect()
+	s := w.both(a)
+	storetest.Write(t, w.db, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.SetOrgSettings(ctx, sess.Settings{SessionsOff: true}.Text(), w.org)
+		return err
+	})
+	w.recheck(false)
+	w.recheck(true)
+	w.wantState(s.id, sess.StateActive)
+	if _, err := w.resume(s, s.key); err != nil {
+		t.Errorf("what runs can't be resumed: %v", err)
+	}
+	_, err := w.Start(t.Context(), w.alice, startIn(t, "web-1", newKey(t)))
+	e := wantCode(t, "start", err, sess.CodeDenied)
+	if !strings.Contains(e.Message, "Session Manager of the organisation is off") {
+		t.Errorf("told %q", e.Message)
+	}
+}

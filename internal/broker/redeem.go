@@ -244,7 +244,7 @@ func (s *Service) stillAllowed(ctx context.Context, tx *gate.Tx, r store.Session
 		return err
 	}
 	on.SessionKind, on.OSUser, on.Reason, on.Began = r.Kind, r.OSUser, r.Reason, began
-	if !tx.Allowed(policy.SessionStart, on) {
+	if !tx.AllowedStill(policy.SessionStart, on) {
 		if err := tx.WantsFactor(policy.SessionStart, on); err != nil && began == 0 {
 			return err
 		}

@@ -104,5 +104,12 @@ func (a *Again) Decide(ctx context.Context, who sess.Principal, act policy.Actio
 
 // recheck is Context for what runs already: that the organisation turned the Session Manager off ends nothing.
 func (s Standing) recheck(now int64) policy.Context {
-	return s.Context(now)
+	cx := s.Context(now)
+	cx.SessionsOff = false
+	return cx
+}
+
+// AllowedStill is Allowed for what runs already.
+func (tx *Tx) AllowedStill(act policy.Action, on policy.Resource) bool {
+	return tx.gate.policy.Allows(tx.who, tx.grants, act, tx.complete(on), tx.standing.recheck(store.Micros(tx.entry.Time)))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sessctl/sess/internal/policy"
@@ -118,8 +119,10 @@ func (tx *Tx) gated() *sess.Error {
 
 // hasByPolicy reports whether a policy of the organisation may give the principal instances, without any role.
 func (tx *Tx) hasByPolicy() bool {
-	return tx.Rules().UsesThings() &&
-		!(tx.Scope(policy.InstanceShow, policy.TypeInstance).Empty() && tx.Scope(policy.SessionStart, policy.TypeInstance).Empty())
+	if !tx.Rules().UsesThings() {
+		return false
+	}
+	return !tx.Scope(policy.InstanceShow, policy.TypeInstance).Empty() || !tx.Scope(policy.SessionStart, policy.TypeInstance).Empty()
 }
 
 // everyones reports whether what is asked for is everybody's to ask, about what is their own: of that there may be none.
@@ -168,6 +171,8 @@ func (tx *Tx) denied(ctx context.Context, on policy.Resource, d policy.Decision)
 	}
 	hint := "nobody may do this"
 	switch {
+	case slices.Contains(d.Rules, "limits/sessions-off"):
+		return sess.New(sess.CodeDenied, "you may not "+what+": the Session Manager of the organisation is off", "ask an admin of the organisation when it is on again")
 	case d.Limit != "":
 		return sess.New(sess.CodeDenied, "you may not "+what+": "+d.Limit, "ask for what the role allows")
 	case len(d.Failed) > 0:

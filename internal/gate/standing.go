@@ -221,7 +221,7 @@ func (tx *Tx) Rules() *policy.OrgRules { return tx.standing.Rules }
 
 // Context gives what decisions about a member depend on at a time, in microseconds.
 func (s Standing) Context(now int64) policy.Context {
-	return policy.Context{Now: now, Rules: s.Rules, Groups: s.Groups}
+	return policy.Context{Now: now, Rules: s.Rules, Groups: s.Groups, SessionsOff: s.Settings.SessionsOff}
 }
 
 // thing is what rules may ask of the instance that a session runs on.

@@ -223,8 +223,14 @@ func (s *Service) why(ctx context.Context, tx *gate.Tx, id string, a asked, d po
 	case st.Role != "":
 		w.Words = heldBy(ctx, tx, st.Role, a)
 	default:
-		file, _, _ := strings.Cut(id, "/")
-		w.Words = map[string]string{"everyone": "everybody may do this with what is their own", "limits": "sess itself forbids it: " + id}[file]
+		w.Words = map[string]string{
+			"limits/sessions-off":   "the Session Manager of the organisation is off",
+			"limits/stage-password": "the temporary password has to be changed first",
+			"limits/stage-mfa":      "the organisation demands a second factor first",
+		}[id]
+		if strings.HasPrefix(id, "everyone/") {
+			w.Words = "everybody may do this with what is their own"
+		}
 	}
 	if w.Words == "" {
 		w.Words = "a rule of sess itself, " + id

@@ -174,8 +174,8 @@ func labels(l map[string]string) types.Record {
 func context(who sess.Principal, on Resource, cx Context) types.Record {
 	m := types.RecordMap{
 		"now": types.NewDatetime(time.UnixMicro(cx.Now)), "kind": types.String(on.SessionKind), "osUser": types.String(on.OSUser),
-		"reason": types.String(on.Reason),
-		"stage":  types.String(who.Stage),
+		"reason": types.String(on.Reason), "sessionsOff": types.Boolean(cx.SessionsOff),
+		"stage": types.String(who.Stage),
 	}
 	if !who.MFAAt.IsZero() {
 		until := cx.Now

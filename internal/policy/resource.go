@@ -54,6 +54,8 @@ type Context struct {
 	Rules *OrgRules
 	// Groups are the names of those the principal is in. They are needed only where Rules.UsesGroups.
 	Groups []string
+	// SessionsOff says that the organisation turned the Session Manager off.
+	SessionsOff bool
 }
 
 // Decision says whether something is allowed and why.
