@@ -135,3 +135,30 @@ func TestLoginOfAChangedPasswordIsNotRedeemed(t *testing.T) {
 	_, err := w.poll(d)
 	w.wantCode("a login by a password that is no more", err, sess.CodeExpired)
 }
+
+// Whoever invited somebody before, elsewhere, has a link that sets a password. It must never open an organisation that gave
+// them a temporary password, whatever went wrong in between.
+func TestLinkOfAnotherOrganisationOpensNoTemporaryInvitation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t))
+	ada := w.admin()
+	_, token := w.invite(w.otherOrg(), bobEmail, "")
+	in := inviteIn(bobEmail, sess.RoleAdmin)
+	in.Body.Temporary = true
+	release := w.FillHasher()
+	_, err := w.InviteUser(t.Context(), ada, in)
+	release()
+	w.wantCode("an invitation without a place to hash at", err, sess.CodeUnavailable)
+	evil := must[api.LoginOut](w, "accept")(w.accept(token, "", w.secret("a password of eve's"), else1))
+	storetest.Read(t, w.db, func(ctx context.Context, tx *store.Tx) error {
+		m, err := tx.GetMember(ctx, ada.Org, evil.User)
+		if err == nil && m.Pending == 0 {
+			t.Error("who set the password by another organisation's link is a member with the role org-admin")
+		}
+		return err
+	})
+	_, err = w.InviteUser(t.Context(), ada, in)
+	if w.saw(err) != nil {
+		t.Errorf("invite again: %v", err)
+	}
+}

@@ -218,7 +218,7 @@ func (s *Service) AdminLink(ctx context.Context, email string) (token, who strin
 
 // invitedAdmin makes an org admin who is a member once they accept.
 func (s *Service) invitedAdmin(ctx context.Context, tx *store.Tx, org sess.OrgID, user sess.UserID, email string) error {
-	if err := s.putInvited(ctx, tx, org, user, email, 1); err != nil {
+	if err := s.putInvited(ctx, tx, org, user, email); err != nil {
 		return err
 	}
 	return s.makeAdmin(ctx, tx, org, user)

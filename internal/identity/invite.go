@@ -84,12 +84,11 @@ func (s *Service) putMember(ctx context.Context, tx *gate.Tx, inv *invited, in a
 	if inv.known, err = s.keepsPassword(ctx, tx.Tx, p, org); err != nil {
 		return err
 	}
-	pending := int64(1)
 	if in.Body.Temporary && !inv.known {
-		pending, inv.password = 0, newTemporary()
+		inv.password = newTemporary()
 		tx.Detail("by", "temporary password")
 	}
-	if err := s.putInvited(ctx, tx.Tx, org, p.ID, email, pending); err != nil {
+	if err := s.putInvited(ctx, tx.Tx, org, p.ID, email); err != nil {
 		return err
 	}
 	if inv.member, err = tx.GetMember(ctx, org, p.ID); err != nil {
@@ -143,12 +142,12 @@ func (s *Service) keepsPassword(ctx context.Context, tx *store.Tx, p store.Perso
 
 // putInvited makes a person an invited member. Who was deleted comes back with nothing of what they had; who has not
 // accepted yet is invited once more.
-func (s *Service) putInvited(ctx context.Context, tx *store.Tx, org sess.OrgID, user sess.UserID, email string, pending int64) error {
+func (s *Service) putInvited(ctx context.Context, tx *store.Tx, org sess.OrgID, user sess.UserID, email string) error {
 	now := store.Micros(s.now())
 	if err := tx.Lock(ctx, gate.MemberLock(org, user)); err != nil {
 		return err
 	}
-	n, err := tx.InviteMember(ctx, store.InviteMemberParams{Org: org, UserID: user, Name: email, CreatedAt: now, Pending: pending})
+	n, err := tx.InviteMember(ctx, store.InviteMemberParams{Org: org, UserID: user, Name: email, CreatedAt: now, Pending: 1})
 	if err != nil {
 		return fmt.Errorf("create member: %w", err)
 	}
@@ -162,7 +161,7 @@ func (s *Service) putInvited(ctx context.Context, tx *store.Tx, org sess.OrgID, 
 	case err != nil:
 		return fmt.Errorf("load member: %w", err)
 	case m.DeletedAt != nil:
-		return s.revive(ctx, tx, m, email, pending, now)
+		return s.revive(ctx, tx, m, email, now)
 	}
 	waits, err := s.waits(ctx, tx, m)
 	if err != nil {
@@ -177,13 +176,13 @@ func (s *Service) putInvited(ctx context.Context, tx *store.Tx, org sess.OrgID, 
 	return nil
 }
 
-func (s *Service) revive(ctx context.Context, tx *store.Tx, m store.Member, email string, pending, now int64) error {
+func (s *Service) revive(ctx context.Context, tx *store.Tx, m store.Member, email string, now int64) error {
 	if other, err := tx.GetMemberByName(ctx, m.Org, email); err == nil {
 		return sess.New(sess.CodeConflict, other.Name+" is a member already", "sessctl user show "+email)
 	} else if !isNotFound(err) {
 		return fmt.Errorf("look for member: %w", err)
 	}
-	if _, err := tx.ReviveMember(ctx, store.ReviveMemberParams{Pending: pending, CreatedAt: now, Name: email, Org: m.Org, UserID: m.UserID}); err != nil {
+	if _, err := tx.ReviveMember(ctx, store.ReviveMemberParams{Pending: 1, CreatedAt: now, Name: email, Org: m.Org, UserID: m.UserID}); err != nil {
 		return fmt.Errorf("invite again: %w", err)
 	}
 	return nil
@@ -285,6 +284,10 @@ func (s *Service) setTemporary(ctx context.Context, org sess.OrgID, inv invited)
 		}
 		if _, err := tx.SetTemporaryPassword(ctx, p.ID, hash, store.Micros(s.now()), &expires); err != nil {
 			return fmt.Errorf("set temporary password: %w", err)
+		}
+		// Not before: another organisation's link might set a password until then.
+		if _, err := tx.JoinMember(ctx, org, p.ID); err != nil {
+			return fmt.Errorf("join organisation: %w", err)
 		}
 		list, err = s.endLogins(ctx, tx, p.ID, "")
 		return err
