@@ -1,0 +1,194 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os/user"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sessctl/sess/internal/agent"
+	"github.com/sessctl/sess/internal/api"
+	sessions "github.com/sessctl/sess/internal/client"
+	"github.com/sessctl/sess/internal/link"
+	"github.com/sessctl/sess/internal/server"
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// What a server does in a second. Both run a whole server with TLS and SQLite on loopback, clients and agent in the same
+// process, on all processors of the machine; docs/benchmarks.md says what bounds them.
+//
+//	go test ./internal/server -run - -bench 'Logins|Sessions' -benchtime 10s -cpuprofile cpu.out
+
+func benchServer(b *testing.B) (*server.Server, link.Server) {
+	b.Helper()
+	s, err := server.New(b.Context(), server.Config{DataDir: b.TempDir(), Listen: "127.0.0.1:0", Version: "test", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(b.Context()))
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	b.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+		if err := s.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	srv, err := link.ParseServer(s.URL())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s, srv
+}
+
+// benchAdmin accepts the first admin's invitation.
+func benchAdmin(b *testing.B, s *server.Server, srv link.Server) string {
+	b.Helper()
+	_, tok, err := sess.ParseInviteLink(s.AdminLink())
+	if err != nil {
+		b.Fatal(err)
+	}
+	var in api.AcceptIn
+	in.Body.Token, in.Body.Password, in.Body.Email = tok, password, "admin@example.com"
+	c := sessions.Open(sessions.Profile{Server: srv, Version: "test"})
+	defer c.Close()
+	out, err := api.Call(b.Context(), c.API, api.Accept, in)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return out.Token
+}
+
+// BenchmarkLogins is people who log in with a password, each from an address of their own (logins are limited by it), over a
+// connection of their own.
+func BenchmarkLogins(b *testing.B) {
+	s, srv := benchServer(b)
+	benchAdmin(b, s, srv)
+	body, err := json.Marshal(map[string]string{"email": "admin@example.com", "password": password})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var n atomic.Uint32
+	login := func() error {
+		k := n.Add(1)
+		d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 1+byte(k>>16), byte(k>>8), byte(k))}, Timeout: time.Minute}
+		c := &http.Client{Transport: &http.Transport{DialContext: d.DialContext, TLSClientConfig: srv.TLSConfig(), DisableKeepAlives: true}}
+		for {
+			req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, srv.URL.String()+"/v1/login", bytes.NewReader(body))
+			if err != nil {
+				return err
+			}
+			req.Header.Set("Content-Type", "application/json")
+			resp, err := c.Do(req)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			switch {
+			case err != nil:
+				return err
+			case resp.StatusCode == http.StatusOK:
+				return nil
+			case resp.StatusCode != http.StatusServiceUnavailable: // that says: too many at once, again
+				return fmt.Errorf("login: %s", resp.Status)
+			}
+		}
+	}
+	perSecond(b, "logins/s", login)
+}
+
+// BenchmarkSessions is sessions of a command that does nothing, each from the call that starts it to its status: over
+// connections of its own, recorded, audited, with a process on the instance.
+func BenchmarkSessions(b *testing.B) {
+	s, srv := benchServer(b)
+	bearer := benchAdmin(b, s, srv)
+	runAgent(b, s.URL(), srv, bearer)
+	run := func() error {
+		c := sessions.Open(sessions.Profile{Server: srv, Bearer: bearer, Version: "test"})
+		defer c.Close()
+		started, err := c.Start(b.Context(), sessions.StartOptions{Instance: "bench", Kind: sess.KindExec, Params: sess.Params{Argv: []string{"true"}}})
+		if err != nil {
+			return err
+		}
+		exit, err := started.Exec(b.Context(), sessions.ExecIO{Out: io.Discard, Err: io.Discard, Lines: io.Discard})
+		if err == nil && exit.Status != 0 {
+			err = fmt.Errorf("exit status %d", exit.Status)
+		}
+		return err
+	}
+	perSecond(b, "sessions/s", run)
+}
+
+// perSecond runs one over and over, several at a time, and reports how often it was done in a second.
+func perSecond(b *testing.B, unit string, one func() error) {
+	b.Helper()
+	if err := one(); err != nil {
+		b.Fatal(err)
+	}
+	b.SetParallelism(4)
+	b.ResetTimer()
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			if err := one(); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), unit)
+}
+
+// runAgent enrols an agent of this process, and waits until it is online.
+func runAgent(b *testing.B, rawURL string, srv link.Server, bearer string) {
+	b.Helper()
+	c := sessions.Open(sessions.Profile{Server: srv, Bearer: bearer, Version: "test"})
+	defer c.Close()
+	token, err := api.Call(b.Context(), c.API, api.CreateToken, api.TokenIn{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	state := agent.StateDir(b.TempDir())
+	if _, err := agent.Enroll(b.Context(), agent.Enrolment{State: state, Server: rawURL, Token: token.Secret, Name: "bench", Version: "test"}); err != nil {
+		b.Fatal(err)
+	}
+	me, err := user.Current()
+	if err != nil {
+		b.Fatal(err)
+	}
+	a, err := agent.New(agent.Options{State: state, Config: agent.Config{DefaultUser: me.Username}, Version: "test", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(b.Context()))
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	b.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	})
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); ; <-tick.C {
+		i, err := api.Call(b.Context(), c.API, api.GetInstance, api.InstanceRef{Instance: "bench"})
+		if err == nil && i.Online {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.Fatalf("the agent is not online: %+v, %v", i, err)
+		}
+	}
+}
