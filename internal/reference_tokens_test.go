@@ -28,6 +28,7 @@ and people perhaps the 32 bytes of the server's pin, then four bytes of checksum
 | sesl | the token of a login | %[4]ssessctl logout%[4]s, or revoke the user's logins |
 | sesn | an enrolment token | %[4]ssessctl token delete%[4]s |
 | sesi | an invitation, valid once | make a new one, which voids it |
+| sesr | a link that sets a new password, valid once | have a new one made, which voids it |
 %[5]s
 Find them by this pattern (RE2 and PCRE):
 
@@ -58,7 +59,7 @@ for found in re.finditer(sys.argv[1], sys.stdin.read()):
 
 func TestReferenceTokens(t *testing.T) {
 	var prefixes, others []string
-	known := map[sess.TokenKind]bool{"sess": true, "sesl": true, "sesn": true, "sesi": true}
+	known := map[sess.TokenKind]bool{"sess": true, "sesl": true, "sesn": true, "sesi": true, "sesr": true}
 	for _, k := range sess.TokenKinds() {
 		prefixes = append(prefixes, string(k))
 		if !known[k] {

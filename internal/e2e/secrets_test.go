@@ -44,6 +44,7 @@ func TestNoSecretAtRest(t *testing.T) {
 	if err := w.addAgent("web-1"); err != nil {
 		t.Fatal(err)
 	}
+	k.invited()
 	k.machines()
 	k.sessions()
 	k.providers()
@@ -150,6 +151,47 @@ func (k *keeper) people() {
 	k.key = strings.TrimSpace(string(k.must("", "key", "create", "evidence").out))
 }
 
+// invited: links and temporary passwords of people who are invited, and links that set new ones.
+func (k *keeper) invited() {
+	k.t.Helper()
+	as := func(name string, in string, args ...string) {
+		k.t.Helper()
+		cmd := k.ctl(k.t.Context(), args...)
+		cmd.Env = append(cmd.Env, "SESSCTL_CONFIG_DIR="+k.path(name))
+		a := result(cmd, strings.NewReader(in))
+		if a.code != 0 {
+			k.t.Fatalf("sessctl %.40q: exit %d: %s", args, a.code, a.err)
+		}
+		stored, _ := os.ReadFile(k.path(name, "credentials.json"))
+		for _, token := range regexp.MustCompile(sess.TokenPattern()).FindAllString(string(stored), -1) {
+			k.keep("token", token)
+		}
+	}
+	bob := k.api("POST", "/v1/users", `{"email":"bob@example.com","role":"operator"}`)
+	link, _ := bob["link"].(string)
+	u, err := url.Parse(link)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.keep("invitation", u.Fragment)
+	k.file("bobs", k.keep("password", "four grey herons fly"))
+	as("bob", "", "accept", link, "--password-file", k.path("bobs"))
+	k.api("POST", "/v1/users", `{"email":"dan@example.com"}`) // whose link nobody uses
+	carol := k.api("POST", "/v1/users", `{"email":"carol@example.com","temporary_password":true}`)
+	temporary, _ := carol["temporary_password"].(string)
+	k.keep("temporary password", temporary)
+	k.api("POST", "/v1/login", `{"email":"carol@example.com","password":"`+temporary+`"}`)
+	for range 2 {
+		reset := k.api("POST", "/v1/users/bob@example.com/reset", "")
+		link, _ = reset["link"].(string)
+		if u, err = url.Parse(link); err != nil {
+			k.t.Fatal(err)
+		}
+		k.keep("reset", u.Fragment)
+	}
+	k.api("POST", "/v1/password/reset", `{"token":"`+u.Fragment+`","password":"`+k.keep("password", "five white swans land")+`"}`)
+}
+
 // machines: API keys, enrolment tokens.
 func (k *keeper) machines() {
 	k.t.Helper()
@@ -224,7 +266,7 @@ func (k *keeper) mistakes() {
 		if err != nil {
 			k.t.Fatal(err)
 		}
-		for _, path := range []string{"/v1/login", "/v1/accept", "/v1/enrol", "/v1/login/redeem"} {
+		for _, path := range []string{"/v1/login", "/v1/accept", "/v1/enrol", "/v1/login/redeem", "/v1/accept/look", "/v1/password/reset"} {
 			fail(nil, string(body), "api", "POST", path, "--input", "-")
 		}
 	}
