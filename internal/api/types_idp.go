@@ -72,6 +72,16 @@ type IDP struct {
 	MetadataURL string `json:"metadata_url,omitempty"`
 }
 
+// UserProvider is what an identity provider said of somebody at their last login.
+type UserProvider struct {
+	Name        string    `json:"name"`
+	Issuer      string    `json:"issuer"`
+	Subject     string    `json:"subject"` // what it calls them
+	LastLoginAt time.Time `json:"last_login_at"`
+	Groups      []string  `json:"groups"`  // those of the organisation that it named: the user is in them by that
+	Unknown     []string  `json:"unknown"` // and those that are none here
+}
+
 // IDPList is the identity providers of an organisation, newest first.
 type IDPList struct {
 	Items []IDP `json:"items"`

@@ -153,6 +153,8 @@ type User struct {
 	ValidSeconds int64         `json:"valid_seconds,omitempty"` // how long logins and keys are valid; 0: as the organisation says
 	ActiveLogin  bool          `json:"require_active_login"`    // keys work only while a login lives
 	IDP          sess.IDPID    `json:"idp,omitempty"`           // of the provider that sends them
+	// Provider is what their identity provider says, in the answer that shows one user.
+	Provider *UserProvider `json:"provider,omitempty"`
 	// Invitation says what became of the invitation, in the answer that shows one user.
 	Invitation *Invitation `json:"invitation,omitempty"`
 }

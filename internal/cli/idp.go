@@ -319,3 +319,16 @@ func (a *app) idpRemoveCmd() *cobra.Command {
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return c
 }
+
+// providerFields shows what an identity provider said of a user.
+func (a *app) providerFields(p *api.UserProvider) []field {
+	if p == nil {
+		return nil
+	}
+	return []field{
+		{"Provider", p.Name + ", where they are " + p.Subject},
+		{"Last login by it", a.when(p.LastLoginAt)},
+		{"Groups by it", strings.Join(p.Groups, ", ")},
+		{"Groups not here", strings.Join(p.Unknown, ", ")},
+	}
+}

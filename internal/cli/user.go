@@ -99,6 +99,7 @@ func (a *app) printUser(u api.User) error {
 		}
 		fields = append(fields, field{"Role", role})
 	}
+	fields = append(fields, a.providerFields(u.Provider)...)
 	if u.ValidSeconds > 0 {
 		fields = append(fields, field{"Credentials", "valid for " + roughly(time.Duration(u.ValidSeconds)*time.Second)})
 	}

@@ -53,5 +53,8 @@ func (s *Service) FlowPassword(ctx context.Context, b Browser, id, email, passwo
 		end.Name = email
 		return err
 	})
-	return end, err
+	if err != nil { // our failure, or the flow was over: not a wrong password
+		return FlowEnd{}, errors.Join(err, s.failures.cancel(context.WithoutCancel(ctx), attempt))
+	}
+	return end, nil
 }

@@ -140,6 +140,9 @@ func (s *Service) loginOf(ctx context.Context, addr netip.Addr, f store.LoginFlo
 		if err := samePasswordAsThen(ctx, tx, f); err != nil {
 			return err
 		}
+		if err := noFactorShort(ctx, tx, f); err != nil {
+			return err
+		}
 		describeFlow(tx, f, row)
 		out, err = s.flowLogin(ctx, tx, f, row)
 		out.OrgName = org.Name
@@ -166,6 +169,21 @@ func samePasswordAsThen(ctx context.Context, tx *gate.Tx, f store.LoginFlow) err
 	}
 	if !sameHash(f.Password, sess.HashToken(p.PasswordHash)) {
 		return errFlowOver()
+	}
+	return nil
+}
+
+// noFactorShort refuses a login by a password alone to who has a second factor: the pages ask for none.
+func noFactorShort(ctx context.Context, tx *gate.Tx, f store.LoginFlow) error {
+	if f.IDP != "" { // the provider asks for what it wants, and the organisation may demand more
+		return nil
+	}
+	n, err := tx.CountConfirmedFactors(ctx, f.Org, f.UserID)
+	if err != nil {
+		return fmt.Errorf("look for second factors: %w", err)
+	}
+	if n > 0 {
+		return sess.New(sess.CodeDenied, "you have a second factor, which the browser does not ask for", "log in in the terminal: sessctl login --email "+tx.Who().Name)
 	}
 	return nil
 }

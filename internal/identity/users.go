@@ -129,6 +129,9 @@ func (s *Service) GetUser(ctx context.Context, who sess.Principal, in api.UserRe
 		if out, err = s.viewUser(ctx, tx, m); err != nil {
 			return err
 		}
+		if out.Provider, err = viewProvider(ctx, tx, m); err != nil {
+			return err
+		}
 		i, err := tx.GetLastInvite(ctx, m.Org, m.UserID)
 		switch {
 		case err != nil && isNotFound(err):

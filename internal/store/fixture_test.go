@@ -111,6 +111,7 @@ var variants = map[string][]map[string]any{
 	"resume_nonce":   {{"session": "ses_exited", "nonce": "other"}},
 	"ticket":         {{"hash": "old", "expires_at": timeCreated + 1}},
 	"idp":            {{"id": "idp_lone", "name": "lone"}},
+	"factor":         {{"kind": "confirmed", "confirmed_at": timeCreated}},
 	"person":         {{"id": "usr_temp", "email": "temp", "password_expires_at": timeExpires}},
 	"member":         {{"user_id": "usr_gone", "name": "gone", "deleted_at": timeCreated}, {"user_id": "usr_invited", "name": "invited", "pending": 1}},
 	"team":           {{"id": "grp_other", "name": "other"}},

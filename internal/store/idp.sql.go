@@ -86,6 +86,17 @@ func (q *Queries) ConfirmLoginFlow(ctx context.Context, iD string, browser strin
 	return result.RowsAffected()
 }
 
+const countConfirmedFactors = `-- name: CountConfirmedFactors :one
+SELECT COUNT(*) FROM factor WHERE org = $1 AND user_id = $2 AND confirmed_at IS NOT NULL
+`
+
+func (q *Queries) CountConfirmedFactors(ctx context.Context, org sess.OrgID, userID sess.UserID) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countConfirmedFactors, org, userID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const createIDP = `-- name: CreateIDP :execrows
 
 INSERT INTO idp (org, id, name, kind, settings, secret, valid_seconds, created_at, updated_at)
