@@ -63,7 +63,7 @@ func (s *Service) DeactivateUser(ctx context.Context, who sess.Principal, in api
 }
 
 // ReactivateUser gives a deactivated user back what they had. Who manages a project may do so for whoever has a role there,
-// but nobody gives back org-admin who does not hold it.
+// but nobody gives back a role on the whole organisation who does not hold all of it.
 func (s *Service) ReactivateUser(ctx context.Context, who sess.Principal, in api.UserRef) error {
 	var m store.Member
 	return s.gate.DoFind(ctx, who, policy.UserReactivate, s.findUser(ctx, who.Org, in.User, &m), func(tx *gate.Tx) error {
@@ -90,10 +90,10 @@ func (s *Service) mayReactivate(ctx context.Context, tx *gate.Tx, m store.Member
 	}
 	reaches := false
 	for _, g := range grants {
-		if g.Role == sess.RoleAdmin {
-			return sess.New(sess.CodeDenied, m.Name+" is an org admin", "ask another org admin to reactivate them")
-		}
 		_, ok := tx.Covers(g.Role, g.Project)
+		if !ok && g.Project == "" {
+			return sess.New(sess.CodeDenied, fmt.Sprintf("%s has the role %s on the whole organisation", m.Name, g.Role), "ask an org admin to reactivate them")
+		}
 		reaches = reaches || ok
 	}
 	if !reaches {

@@ -93,12 +93,15 @@ func TestReactivateByProjectAdmin(t *testing.T) {
 	w.project(ada, "web")
 	pam := w.member(ada.Org, "pam@example.com")
 	w.give(ada, pam.Name, "", sess.RoleProjectAdmin, "web")
-	for name, want := range map[string]sess.Code{"in@example.com": "", "out@example.com": sess.CodeDenied, "boss@example.com": sess.CodeDenied} {
+	for name, want := range map[string]sess.Code{"in@example.com": "", "out@example.com": sess.CodeDenied, "boss@example.com": sess.CodeDenied, "eyes@example.com": sess.CodeDenied} {
 		w.member(ada.Org, name)
 		switch name {
 		case "in@example.com":
 			w.give(ada, name, "", sess.RoleOperator, "web")
 			w.give(ada, name, "", sess.RoleOperator, "default")
+		case "eyes@example.com": // who sees all evidence is not a project admin's to bring back
+			w.give(ada, name, "", sess.RoleAuditor, "")
+			w.give(ada, name, "", sess.RoleOperator, "web")
 		case "boss@example.com":
 			w.give(ada, name, "", sess.RoleAdmin, "")
 			w.give(ada, name, "", sess.RoleOperator, "web")

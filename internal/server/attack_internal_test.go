@@ -47,3 +47,16 @@ func TestUnreadBodyHasADeadline(t *testing.T) {
 		}
 	}
 }
+
+// A change of password costs up to seven hashes, of which few are made at a time for all organisations: somebody who is
+// logged in asks for it no more often than strangers log in.
+func TestChangesOfPasswordsAreLimited(t *testing.T) {
+	h, _ := testAPI(t)
+	const body = `{"old":"a former password","new":"the same one again"}`
+	if w := call(h, "POST", "/v1/password", "good", body); w.Code != http.StatusNoContent {
+		t.Fatalf("the first: %d %s", w.Code, w.Body)
+	}
+	if w := call(h, "POST", "/v1/password", "good", body); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "" {
+		t.Errorf("the second: %d %s", w.Code, w.Body)
+	}
+}

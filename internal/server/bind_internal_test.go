@@ -65,6 +65,7 @@ func testAPI(t *testing.T) (http.Handler, *strings.Builder) {
 	bind(s, opPublic, func(_ context.Context, who sess.Principal, _ api.None) (api.ServerInfo, error) {
 		return api.ServerInfo{Name: who.Name}, nil
 	})
+	bind(s, api.ChangePassword, func(context.Context, sess.Principal, api.PasswordIn) (api.None, error) { return api.None{}, nil })
 	return s.outer(mux), &log
 }
 
