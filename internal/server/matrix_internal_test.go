@@ -250,6 +250,34 @@ func TestMatrixOfRoles(t *testing.T) {
 	}
 }
 
+// TestMatrixOfProjects: a role on one project says nothing about the things of another, which are like things that don't
+// exist; org-admin and the others on that other project, too.
+func TestMatrixOfProjects(t *testing.T) {
+	t.Parallel()
+	w := newMatrix(t)
+	elsewhere := sess.ProjectID(w.ours.make("project", w.ours.admin).id)
+	for _, o := range operations(t, w.s) {
+		about := o.subject()
+		if about == "" && len(o.things()) > 0 && o.body != "" {
+			about = o.things()[0]
+		}
+		if o.public || !slices.Contains([]string{"instance", "session", "recording", "token", "project"}, o.kind(about)) || o.act == policy.PolicyExplain {
+			continue
+		}
+		for _, role := range matrixRoles[1:] {
+			m := w.ours.memberOn(role, elsewhere)
+			got := w.ask(o, w.login(m, nil), w.ours.fresh(o, m, false), "")
+			want := []sess.Code{sess.CodeNotFound}
+			if o.subject() == "" { // the organisation may be asked first
+				want = append(want, sess.CodeDenied)
+			}
+			if !slices.Contains(want, got.code) {
+				t.Errorf("%s by %q of another project: %s, want %v", o.id, role, got, want)
+			}
+		}
+	}
+}
+
 // TestMatrixOfOrganisations: an admin of another organisation, a stranger or the same person as an admin of this one, finds
 // nothing here by any operation: naming something of this organisation is like naming nothing, no answer speaks of it,
 // and nothing of it changes.

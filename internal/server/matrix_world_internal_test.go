@@ -144,6 +144,20 @@ func (o *matrixOrg) member(role sess.Role) member {
 	return o.w.join(o.org, sess.NewUserID(), o.w.name("user")+"@example.com", sess.UserLocal, role)
 }
 
+// memberOn makes a member with a role on one project.
+func (o *matrixOrg) memberOn(role sess.Role, project sess.ProjectID) member {
+	o.w.t.Helper()
+	m := o.member("")
+	o.w.write(func(ctx context.Context, tx *store.Tx) error {
+		if _, err := tx.CreateGrant(ctx, store.CreateGrantParams{Org: o.org, ID: sess.NewGrantID(), UserID: m.id, Role: role, Project: project, CreatedAt: 1}); err != nil {
+			return err
+		}
+		_, err := tx.ChangeRules(ctx, o.org)
+		return err
+	})
+	return m
+}
+
 // join makes somebody a member, with a role on the whole organisation unless it is empty. People have a row of their own.
 func (w *matrix) join(org sess.OrgID, id sess.UserID, name string, kind sess.UserKind, role sess.Role) member {
 	w.t.Helper()
