@@ -162,3 +162,16 @@ func TestLinkOfAnotherOrganisationOpensNoTemporaryInvitation(t *testing.T) {
 		t.Errorf("invite again: %v", err)
 	}
 }
+
+// People decide by the words of the program that asks: a stranger chose them, and must not hide or turn around any.
+func TestWordsOfProgramsArePlainText(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t))
+	w.admin()
+	b, in := w.browser(), authorizeIn()
+	in.Client = "sessctl\x1b[2J\u202e on\n\u200b web-1\xff"
+	v := must[identity.FlowView](w, "view")(w.ViewFlow(t.Context(), b, must[string](w, "authorize")(w.Authorize(t.Context(), b, in))))
+	if v.Client != "sessctl[2J on web-1" {
+		t.Errorf("%q", v.Client)
+	}
+}

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/sessctl/sess/internal/policy"
 	"github.com/sessctl/sess/internal/sess"
@@ -111,7 +113,7 @@ func loopback(raw string) bool {
 // newFlow begins a flow. An organisation that is named and has no provider, or does not exist, is not told apart.
 func (s *Service) newFlow(ctx context.Context, p store.CreateLoginFlowParams, org string) (string, error) {
 	now := s.now()
-	p.ID = flowID()
+	p.ID, p.Client = flowID(), plainText(p.Client)
 	p.CreatedAt, p.ExpiresAt = store.Micros(now), store.Micros(now.Add(flowLife))
 	last := s.flowsPurged.Load()
 	purge := store.Micros(now)-last > purgeFlows.Microseconds() && s.flowsPurged.CompareAndSwap(last, store.Micros(now))
@@ -130,6 +132,16 @@ func (s *Service) newFlow(ctx context.Context, p store.CreateLoginFlowParams, or
 		return "", fmt.Errorf("begin login: %w", err)
 	}
 	return p.ID, nil
+}
+
+// plainText leaves out what is not seen, or shows other text elsewhere: a stranger wrote it, and people decide by it.
+func plainText(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func flowID() string {

@@ -23,8 +23,9 @@ const (
 )
 
 var (
-	errPrivate = errors.New("its address is of this machine or a private network, which only the server's owner can allow (--idp-allow-private)")
-	errAnswer  = errors.New("its answer is over a megabyte")
+	errPrivate   = errors.New("its address is of this machine or a private network, which only the server's owner can allow (--idp-allow-private)")
+	errLinkLocal = errors.New("its address is link-local, where no identity provider is")
+	errAnswer    = errors.New("its answer is over a megabyte")
 )
 
 // NewClient makes the HTTP client for providers: bounded in time and size, and, unless allowPrivate, without a way to this
@@ -32,9 +33,7 @@ var (
 // redirect leads there either. It uses no proxy, which would take that decision away.
 func NewClient(allowPrivate bool) *http.Client {
 	d := &net.Dialer{Timeout: dialTimeout}
-	if !allowPrivate {
-		d.Control = func(_, address string, _ syscall.RawConn) error { return public(address) }
-	}
+	d.Control = func(_, address string, _ syscall.RawConn) error { return reachable(address, allowPrivate) }
 	t := &http.Transport{
 		DialContext: d.DialContext, TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: requestTimeout,
 		MaxResponseHeaderBytes: maxHeader, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, MaxIdleConns: 16,
@@ -89,6 +88,22 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"),
 	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2001::/32"), // carry IPv4 addresses
 	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("fec0::/10"),
+}
+
+// reachable refuses an address where no provider may be. Link-local ones are never allowed: there a cloud tells its machines
+// their secrets, and admins of organisations choose the URLs.
+func reachable(address string, allowPrivate bool) error {
+	if !allowPrivate {
+		return public(address)
+	}
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("read address: %w", err)
+	}
+	if ap.Addr().Unmap().IsLinkLocalUnicast() {
+		return errLinkLocal
+	}
+	return nil
 }
 
 // public refuses an address that is not on the internet.

@@ -32,8 +32,12 @@ var multiFactor = []string{"mfa", "mca"}
 type openID struct{ Config }
 
 func newOIDC(c Config) (Provider, error) {
-	if _, err := c.parse("the issuer", c.Settings.Issuer); err != nil {
+	issuer, err := c.parse("the issuer", c.Settings.Issuer)
+	switch {
+	case err != nil:
 		return nil, err
+	case issuer.RawQuery != "" || issuer.ForceQuery: // OpenID Connect Discovery 3; what is asked for would be another path
+		return nil, invalid("the issuer has a query", "it looks like https://login.example.com")
 	}
 	if c.Settings.ClientID == "" {
 		return nil, invalid("a provider of kind oidc needs a client id", "--client-id")
