@@ -43,6 +43,15 @@ func plain(s string) string {
 	return strings.Join(lines, "\n")
 }
 
+// shellWord makes s one word for a POSIX shell, in a line to paste: much of it is a server's word.
+func shellWord(s string) string {
+	s = cell(s)
+	if word(strings.ReplaceAll(s, "@", "")) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
 // gap is between the columns of a table for people.
 const gap = 2
 

@@ -117,7 +117,7 @@ func (a *app) reset(ctx context.Context, raw, passwordFile string) error {
 	if err != nil {
 		return err
 	}
-	a.note("the password of %s is set, and all logins are over; log in again:\n  sessctl login --server '%s' --email %s", cell(out.Email), server, cell(out.Email))
+	a.note("the password of %s is set, and all logins are over; log in again:\n  sessctl login --server '%s' --email %s", cell(out.Email), server, shellWord(out.Email))
 	return nil
 }
 

@@ -268,7 +268,7 @@ func (a *app) printInvite(out api.InviteOut) error {
 	until := out.ExpiresAt.Local().Format("2006-01-02 15:04 MST")
 	who := cell(out.User.Name)
 	if len(out.User.Roles) == 0 {
-		a.note("%s has no role yet: sessctl grant add --user %s --role ROLE", who, who)
+		a.note("%s has no role yet: sessctl grant add --user %s --role ROLE", who, shellWord(out.User.Name))
 	}
 	if out.Known {
 		a.note("%s has an account on this server and joins with the password of that", who)
@@ -276,7 +276,7 @@ func (a *app) printInvite(out api.InviteOut) error {
 	if out.Mail != "" {
 		a.note("invitation of %s, until %s: mail %s", who, until, out.Mail)
 		if out.Mail != "sent" {
-			a.note("hint: sessctl user show %s says what becomes of it", who)
+			a.note("hint: sessctl user show %s says what becomes of it", shellWord(out.User.Name))
 		}
 		return nil
 	}
@@ -285,7 +285,7 @@ func (a *app) printInvite(out api.InviteOut) error {
 		return err
 	}
 	if out.Password != "" {
-		a.note("temporary password of %s, until %s; they log in with it and choose their own:\n  sessctl login --server '%s' --email %s", who, until, server, who)
+		a.note("temporary password of %s, until %s; they log in with it and choose their own:\n  sessctl login --server '%s' --email %s", who, until, server, shellWord(out.User.Name))
 		_, err := fmt.Fprintln(a.out, cell(out.Password))
 		return err
 	}

@@ -103,7 +103,7 @@ func (s *Service) mailInvite(ctx context.Context, who sess.Principal, inv invite
 	switch {
 	case out.Password != "":
 		m.Text = fmt.Sprintf("%s invites you to the organisation %s on the sess-server %s.\n\nLog in with this temporary password, which you will be asked to change:\n\n"+
-			"  %s\n\n  sessctl login --server '%s' --email %s\n\nIt is valid until %s.\n", who.Name, inv.org.Name, s.publicURL.Host, out.Password, s.serverName(), inv.member.Name, until)
+			"  %s\n\n  sessctl login --server '%s' --email %s\n\nIt is valid until %s.\n", who.Name, inv.org.Name, s.publicURL.Host, out.Password, s.serverName(), quote(inv.member.Name), until)
 	case inv.known:
 		m.Text = fmt.Sprintf("%s invites you to the organisation %s on the sess-server %s, where you have an account already.\n\nJoin with the password you have there:\n\n"+
 			"  sessctl accept '%s'\n\nThe link serves once, until %s. If you don't want to join, do nothing.\n", who.Name, inv.org.Name, s.publicURL.Host, out.Link, until)
