@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha1"
+	"encoding/base32"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -16,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sessctl/sess/internal/sess"
 )
@@ -48,6 +54,7 @@ func TestNoSecretAtRest(t *testing.T) {
 	k.machines()
 	k.sessions()
 	k.providers()
+	k.factors()
 	k.mistakes()
 	k.search("while it runs")
 	for _, kind := range sess.TokenKinds() {
@@ -234,6 +241,51 @@ func (k *keeper) providers() {
 	k.keep("device code", code)
 	user, _ := device["user_code"].(string)
 	k.keep("user code", user)
+}
+
+// factors: the secret of an authenticator app and recovery codes, on a server that has them.
+func (k *keeper) factors() {
+	k.t.Helper()
+	reference, err := os.ReadFile("../../docs/reference/openapi.json")
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	if !bytes.Contains(reference, []byte(`"/v1/mfa/totp"`)) {
+		return
+	}
+	enrolment := k.api("POST", "/v1/mfa/totp", "")
+	text, _ := enrolment["secret"].(string)
+	k.keep("authenticator secret", text)
+	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(strings.TrimRight(text, "=")))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.keep("authenticator secret", string(key))
+	confirmed := k.api("POST", "/v1/mfa/totp/confirm", `{"code":"`+totp(key, time.Now())+`"}`)
+	codes, _ := confirmed["recovery_codes"].([]any)
+	for _, c := range codes {
+		code, _ := c.(string)
+		k.keep("recovery code", code)
+	}
+	if len(codes) == 0 {
+		k.t.Errorf("no recovery codes: %v", confirmed)
+	}
+	k.run(`{"email":"`+adminEmail+`","password":"`+adminPassword+`"}`, "api", "POST", "/v1/login", "--input", "-")
+}
+
+// totp gives the code of an authenticator app at a time (RFC 6238).
+func totp(key []byte, at time.Time) string {
+	mac := hmac.New(sha1.New, key)
+	_ = binary.Write(mac, binary.BigEndian, at.Unix()/30)
+	sum := mac.Sum(nil)
+	n := binary.BigEndian.Uint32(sum[sum[len(sum)-1]&15:]) & 0x7fffffff
+	return fmt.Sprintf("%06d", n%1_000_000)
+}
+
+func TestTOTPOfTheTests(t *testing.T) {
+	if got := totp([]byte("12345678901234567890"), time.Unix(59, 0)); got != "287082" {
+		t.Errorf("the code of RFC 6238's first example is %s", got)
+	}
 }
 
 // mistakes: secrets typed in the wrong place, used twice, cut off.
