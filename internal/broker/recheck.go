@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -167,6 +168,8 @@ func (s *Service) withdraw(ctx context.Context, w withdrawn) error {
 // whyWithdrawn says in words why a session is allowed no more, without what the organisation's rules say.
 func whyWithdrawn(w withdrawn) string {
 	switch {
+	case slices.Contains(w.why.Rules, policy.RuleSessionsOff):
+		return "the Session Manager of the organisation was turned off"
 	case w.why.Limit != "":
 		return w.why.Limit
 	case len(w.why.Failed) > 0:

@@ -201,3 +201,19 @@ func TestSessionManagerOff(t *testing.T) {
 		t.Errorf("told %q", e.Message)
 	}
 }
+
+// Turned off at once, it ends what runs; and nothing is joined or resumed that slipped in.
+func TestSessionManagerOffAtOnce(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t))
+	a := w.connect()
+	s := w.both(a)
+	storetest.Write(t, w.db, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.SetOrgSettings(ctx, sess.Settings{SessionsOff: true, SessionsEnd: true}.Text(), w.org)
+		return err
+	})
+	if _, err := w.resume(s, s.key); err == nil {
+		t.Error("it was resumed")
+	}
+	w.recheck(false)
+	w.wantEnd(s.id, sess.EndRevoked)
+}

@@ -244,9 +244,9 @@ func (s *Service) stillAllowed(ctx context.Context, tx *gate.Tx, r store.Session
 		return err
 	}
 	on.SessionKind, on.OSUser, on.Reason, on.Began = r.Kind, r.OSUser, r.Reason, began
-	if !tx.AllowedStill(policy.SessionStart, on) {
-		if err := tx.WantsFactor(policy.SessionStart, on); err != nil && began == 0 {
-			return err
+	if ok, wants := tx.Still(policy.SessionStart, on); !ok {
+		if wants != nil && began == 0 {
+			return wants
 		}
 		return sess.New(sess.CodeDenied, "you may not use "+inst.Name+" any more", "ask an admin of the organisation")
 	}

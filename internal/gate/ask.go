@@ -102,14 +102,21 @@ func (a *Again) Decide(ctx context.Context, who sess.Principal, act policy.Actio
 	return a.gate.policy.Decide(who, s.Grants, act, on, s.recheck(store.Micros(a.gate.now()))), nil
 }
 
-// recheck is Context for what runs already: that the organisation turned the Session Manager off ends nothing.
+// recheck is Context for what runs already: that the organisation turned the Session Manager off ends nothing, unless it
+// did so at once.
 func (s Standing) recheck(now int64) policy.Context {
 	cx := s.Context(now)
-	cx.SessionsOff = false
+	cx.SessionsOff = s.Settings.SessionsOff && s.Settings.SessionsEnd
 	return cx
 }
 
-// AllowedStill is Allowed for what runs already.
-func (tx *Tx) AllowedStill(act policy.Action, on policy.Resource) bool {
-	return tx.gate.policy.Allows(tx.who, tx.grants, act, tx.complete(on), tx.standing.recheck(store.Micros(tx.entry.Time)))
+// Still decides whether the principal may go on with what it was allowed before; if not, wants says what a second factor,
+// shown now, would change.
+func (tx *Tx) Still(act policy.Action, on policy.Resource) (ok bool, wants *sess.Error) {
+	cx := tx.standing.recheck(store.Micros(tx.entry.Time))
+	on = tx.complete(on)
+	if tx.gate.policy.Allows(tx.who, tx.grants, act, on, cx) {
+		return true, nil
+	}
+	return false, tx.wantsFactor(act, on, cx)
 }

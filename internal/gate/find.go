@@ -171,8 +171,8 @@ func (tx *Tx) denied(ctx context.Context, on policy.Resource, d policy.Decision)
 	}
 	hint := "nobody may do this"
 	switch {
-	case slices.Contains(d.Rules, "limits/sessions-off"):
-		return sess.New(sess.CodeDenied, "you may not "+what+": the Session Manager of the organisation is off", "ask an admin of the organisation when it is on again")
+	case slices.Contains(d.Rules, policy.RuleSessionsOff):
+		return sess.New(sess.CodeDenied, "you may not "+what+": the Session Manager of the organisation is off", "an admin of the organisation turns it on again: sessctl org set session-manager on")
 	case d.Limit != "":
 		return sess.New(sess.CodeDenied, "you may not "+what+": "+d.Limit, "ask for what the role allows")
 	case len(d.Failed) > 0:

@@ -119,6 +119,10 @@ func (tx *Tx) decide(ctx context.Context, find finder) error {
 // WantsFactor says what a second factor, shown now, would change about act, which is denied: a login of which that, and
 // nothing else, is wanted is told so. nil: it would change nothing.
 func (tx *Tx) WantsFactor(act policy.Action, on policy.Resource) *sess.Error {
+	return tx.wantsFactor(act, on, tx.context())
+}
+
+func (tx *Tx) wantsFactor(act policy.Action, on policy.Resource, cx policy.Context) *sess.Error {
 	who := tx.who
 	if who.Credential == sess.CredentialKey {
 		if who.Stage != sess.StageMFA {
@@ -133,7 +137,7 @@ func (tx *Tx) WantsFactor(act policy.Action, on policy.Resource) *sess.Error {
 	if who.Stage == sess.StageMFA {
 		who.Stage = sess.StageNone
 	}
-	if !tx.gate.policy.Allows(who, tx.grants, act, on, tx.context()) {
+	if !tx.gate.policy.Allows(who, tx.grants, act, on, cx) {
 		return nil
 	}
 	if tx.who.Stage == sess.StageMFA {

@@ -68,8 +68,12 @@ func (s *Service) firstStart(ctx context.Context) (string, bool, error) {
 	on.Name = firstName
 	err = s.gate.Do(ctx, sess.System(id), act, on, func(tx *gate.Tx) error {
 		if fresh {
-			if err := s.createOrg(ctx, tx.Tx, id); err != nil {
+			made, err := s.createOrg(ctx, tx.Tx, id, firstName)
+			if err != nil {
 				return err
+			}
+			if !made {
+				return errOtherStart
 			}
 		}
 		user, err := s.firstAdmin(ctx, tx.Tx, id)
@@ -84,10 +88,10 @@ func (s *Service) firstStart(ctx context.Context) (string, bool, error) {
 	return token, true, nil
 }
 
-// firstOrg gives the organisation of the first start, or a zero one, and its admins.
+// firstOrg gives the organisation of the first start, whatever it is called by now, or a zero one, and its admins.
 func (s *Service) firstOrg(ctx context.Context) (org store.Org, admins []store.ListOrgAdminsRow, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) error {
-		if org, err = tx.GetOrgByName(ctx, firstName); err != nil {
+		if org, err = oldestOrg(ctx, tx); err != nil {
 			return err
 		}
 		admins, err = tx.ListOrgAdmins(ctx, org.ID, maxAdmins)
@@ -99,19 +103,20 @@ func (s *Service) firstOrg(ctx context.Context) (org store.Org, admins []store.L
 	return org, admins, err
 }
 
-func (s *Service) createOrg(ctx context.Context, tx *store.Tx, id sess.OrgID) error {
+// createOrg makes an organisation with a project; false: the name is taken.
+func (s *Service) createOrg(ctx context.Context, tx *store.Tx, id sess.OrgID, name string) (bool, error) {
 	now := store.Micros(s.now())
-	n, err := tx.CreateOrg(ctx, id, firstName, now)
+	n, err := tx.CreateOrg(ctx, id, name, now)
 	if err != nil {
-		return fmt.Errorf("create organisation: %w", err)
+		return false, fmt.Errorf("create organisation: %w", err)
 	}
 	if n == 0 {
-		return errOtherStart
+		return false, nil
 	}
 	if err := tx.CreateProject(ctx, id, sess.NewProjectID(), firstName, now); err != nil {
-		return fmt.Errorf("create project: %w", err)
+		return false, fmt.Errorf("create project: %w", err)
 	}
-	return nil
+	return true, nil
 }
 
 // firstAdmin finds the admin who has not accepted yet, or makes one.
@@ -177,27 +182,24 @@ func (s *Service) newInvite(ctx context.Context, tx *gate.Tx, org sess.OrgID, us
 }
 
 // AdminLink makes a new invitation for an org admin, for the box's owner at the machine: whoever opens it sets a new
-// password, and the account's logins end. Earlier invitations of the account are void. An empty email means the only
+// password, and the account's logins end. Earlier invitations of the account are void. An empty name means the
+// organisation that the first start made; an empty email the only
 // admin there is; an address that nobody has becomes a new admin; a member who is none becomes one; a member who is not
 // active becomes active. It returns the token, and the e-mail address (empty: the first admin, who will give it).
-func (s *Service) AdminLink(ctx context.Context, email string) (token, who string, err error) {
+func (s *Service) AdminLink(ctx context.Context, name, email string) (token, who string, err error) {
 	if email != "" {
 		if email, err = normalEmail(email); err != nil {
 			return "", "", err
 		}
 	}
-	org, _, err := s.firstOrg(ctx)
+	org, err := s.boxOrg(ctx, name)
 	if err != nil {
 		return "", "", err
-	}
-	if org.ID == "" {
-		return "", "", sess.New(sess.CodeNotFound, "this server was never started", `run "sess-server serve": it prints the first admin's link`)
 	}
 	if token, err = sess.NewToken(sess.TokenInvite, s.pin); err != nil {
 		return "", "", err
 	}
-	owner := sess.Principal{Org: org.ID, Name: "owner of the server", Credential: sess.CredentialAdmin}
-	err = s.gate.Do(ctx, owner, policy.InviteCreate, policy.Org(org.ID), func(tx *gate.Tx) error {
+	err = s.gate.Do(ctx, boxOwner(org.ID), policy.InviteCreate, policy.Org(org.ID), func(tx *gate.Tx) error {
 		if err := tx.Lock(ctx, "admins "+string(org.ID)); err != nil {
 			return err
 		}

@@ -52,6 +52,12 @@ const (
 	RecordingShow   Action = "recording:show"
 	RecordingReplay Action = "recording:replay"
 
+	OrgList   Action = "org:list"
+	OrgShow   Action = "org:show"
+	OrgUse    Action = "org:use"
+	OrgSet    Action = "org:set"
+	OrgRename Action = "org:rename"
+
 	PasswordChange Action = "password:change"
 	PasswordReset  Action = "password:reset"
 
@@ -154,6 +160,11 @@ func Actions() []Info {
 		{Accept, "accept an invitation", everyone, true},
 		{Logout, "end one's login", everyone, true},
 		{Whoami, "see who one is and what one may do", everyone, true},
+		{OrgList, "list the organisations that one is in", everyone, false},
+		{OrgShow, "see one's organisation and what is set for it", everyone, false},
+		{OrgUse, "go on in another organisation that one is in", everyone, false},
+		{OrgSet, "change what is set for the organisation", admin, false},
+		{OrgRename, "rename the organisation", admin, false},
 		{PasswordChange, "change one's password", everyone, true},
 		{PasswordReset, "set a new password by a link", everyone, true},
 		{TokenCreate, "make an enrolment token", manage, false},
@@ -234,7 +245,7 @@ func Events() []Info {
 	return []Info{
 		{Action: Enrol, Summary: "a machine became an instance by an enrolment token"},
 		{Action: InstanceConnect, Summary: "an agent proved its key and opened its control link"},
-		{Action: OrgCreate, Summary: "the first start made an organisation"},
+		{Action: OrgCreate, Summary: "the first start, or the box's owner, made an organisation"},
 		{Action: InviteCreate, Summary: "a link was made with which an admin sets a password"},
 		{Action: IDPLogin, Summary: "an identity provider said who somebody is; their groups are as it says"},
 		{Action: SessionStarted, Summary: "both sides of a session have been there"},

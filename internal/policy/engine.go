@@ -11,6 +11,9 @@ import (
 	"github.com/sessctl/sess/internal/sess"
 )
 
+// RuleSessionsOff is the id of the rule that we ship by which nobody starts a session while the Session Manager is off.
+const RuleSessionsOff = "limits/sessions-off"
+
 // Engine decides. It holds the compiled rules and nothing else; its methods may be called from any goroutine.
 type Engine struct {
 	words   *words
@@ -254,6 +257,7 @@ func probes() map[Type]bool {
 // Covers reports whether who may itself do all that grant would allow them, to their own things and to others': what one
 // does not hold one can't give. If not, it names an action that is missing.
 func (e *Engine) Covers(who sess.Principal, grants []sess.Grant, give sess.Grant, cx Context) (Action, bool) {
+	cx.SessionsOff = false // what a role allows is given for the time after, too
 	for _, a := range Actions() {
 		for t, inProject := range probes() {
 			on := Resource{Org: who.Org, Type: t, Role: roleOfProbe}

@@ -23,7 +23,7 @@ func fixed(who sess.Principal, act Action, on Resource) Decision {
 		}
 	case sess.CredentialAdmin:
 		switch act {
-		case OrgCreate, InviteCreate, AuditList, AuditVerify, AuditExport:
+		case OrgCreate, OrgList, InviteCreate, AuditList, AuditVerify, AuditExport:
 			return allow(true, "box-admin")
 		default:
 			return Decision{}

@@ -53,8 +53,9 @@ func (s *Server) serveAdmin() (*http.Server, net.Listener, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /admin/link", adminHandler(s, func(r *http.Request) (adminLink, error) {
-		return s.newAdminLink(r.Context(), r.URL.Query().Get("email"))
+		return s.newAdminLink(r.Context(), r.URL.Query().Get("org"), r.URL.Query().Get("email"))
 	}))
+	s.serveAdminOrgs(mux)
 	mux.HandleFunc("GET /admin/verify-audit", adminHandler(s, func(r *http.Request) ([]auditResult, error) { return s.verifyAllAudit(r.Context()) }))
 	return &http.Server{Handler: s.outer(mux), ReadHeaderTimeout: readHeaderTimeout}, l, nil
 }
@@ -78,13 +79,13 @@ func adminCommand(p Process) *cobra.Command {
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	var email string
+	var org, email string
 	link := &cobra.Command{
 		Use: "link", Short: "Print a new one-time link with which an admin sets a password",
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var out adminLink
-			if err := askRunning(cmd, p, http.MethodPost, "/admin/link?email="+url.QueryEscape(email), &out); err != nil {
+			if err := askRunning(cmd, p, http.MethodPost, "/admin/link?"+url.Values{"org": {org}, "email": {email}}.Encode(), &out); err != nil {
 				return err
 			}
 			fmt.Fprintf(p.Stderr, "for %s, valid once; run on your own machine:\n", cmp.Or(out.Email, "the first admin"))
@@ -92,6 +93,7 @@ func adminCommand(p Process) *cobra.Command {
 			return nil
 		},
 	}
+	link.Flags().StringVar(&org, "org", "", "`NAME` of the organisation (default: the one that the first start made)")
 	link.Flags().StringVar(&email, "email", "", "`ADDRESS` of the admin; needed where there are several, and makes a new one where there is none of it")
 	verify := &cobra.Command{
 		Use: "verify-audit", Short: "Check the audit logs of this server: nothing altered, removed or reordered",
@@ -104,12 +106,17 @@ func adminCommand(p Process) *cobra.Command {
 			return printVerification(p.Stdout, out)
 		},
 	}
-	for _, c := range []*cobra.Command{link, verify} {
+	adminFlags(link, verify)
+	cmd.AddCommand(link, verify, adminOrgCommand(p))
+	return cmd
+}
+
+// adminFlags gives commands the flags that say which server is meant.
+func adminFlags(cmds ...*cobra.Command) {
+	for _, c := range cmds {
 		c.Flags().String("config", "", "the server's file with settings")
 		c.Flags().String("data-dir", "", "the server's data directory (required)")
-		cmd.AddCommand(c)
 	}
-	return cmd
 }
 
 // auditResult is the check of one log.

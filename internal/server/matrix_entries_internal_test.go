@@ -27,6 +27,12 @@ func matrixEntries() map[string]entry {
 		"logout":       {act: policy.Logout, stages: everywhere},
 		"whoami":       {act: policy.Whoami, stages: everywhere},
 
+		"org-list":   {act: policy.OrgList, person: true},
+		"org-use":    {act: policy.OrgUse, person: true, body: `{"client":"c"}`},
+		"org-show":   {act: policy.OrgShow},
+		"org-rename": {act: policy.OrgRename, body: `{"name":"{new}"}`},
+		"org-set":    {act: policy.OrgSet, body: `{"settings":{"key-validity":"30d"}}`},
+
 		"token-create": {act: policy.TokenCreate, body: `{"uses":1,"project":"default"}`},
 		"token-list":   {act: policy.TokenList},
 		"token-delete": {act: policy.TokenDelete, kinds: token},

@@ -94,6 +94,12 @@ func (o *matrixOrg) make(kind string, owner member) thing {
 	case "policy":
 		o.send(http.MethodPut, "/v1/policies/"+name, harmlessPolicy)
 		return thing{id: name}
+	case "org": // which is one's own
+		var name string
+		if err := o.w.db.QueryRowContext(o.w.t.Context(), "SELECT name FROM org WHERE id = $1", o.org).Scan(&name); err != nil {
+			o.w.t.Fatal(err)
+		}
+		return thing{string(o.org), name}
 	case "user":
 		m := o.member("")
 		return thing{string(m.id), m.name}

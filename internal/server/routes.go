@@ -45,6 +45,7 @@ func (s *Server) routes() http.Handler {
 	bind(s, api.RotateKey, s.identity.RotateKey)
 	bind(s, api.CreateMachine, s.identity.CreateMachine)
 	s.bindPeople()
+	s.bindOrgs()
 
 	bind(s, api.ListRecordings, s.listRecordings)
 	bind(s, api.GetRecording, s.showRecording)

@@ -10,6 +10,7 @@ import (
 // number means the default that the method of its name gives. It is kept as JSON.
 type Settings struct {
 	SessionsOff bool `json:"sessions_off,omitempty"` // the Session Manager is off: no new session
+	SessionsEnd bool `json:"sessions_end,omitempty"` // and what runs ends, too
 	RequireMFA  bool `json:"require_mfa,omitempty"`  // everybody's next login steers through a second factor
 
 	LoginSeconds int64 `json:"login_seconds,omitempty"` // how long a login is valid

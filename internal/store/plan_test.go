@@ -15,6 +15,8 @@ import (
 var scans = map[string]string{
 	"AnyIDP":             "it stops at the first row",
 	"FirstOrgs":          "it stops at the second row",
+	"OldestOrg":          "by hand, and once when a server starts; there are few organisations",
+	"ListAllOrgs":        "by hand, by the owner of the box",
 	"ForgetLinksOfNode":  "once, when a server starts",
 	"ListAuditLogs":      "by hand, when all logs are checked",
 	"PurgeLoginFailures": "housekeeping; nothing in it is older than the window that is counted",

@@ -22,6 +22,10 @@ var everyOrg = map[string]string{
 	"FindIDP": "the URL that was registered at the provider names only the provider: it tells the org",
 	"AnyIDP":  "whether a browser can be needed at all is said to everybody, and nothing else",
 
+	"ListAllOrgs":    "the owner of the box lists all organisations",
+	"ListMyOrgs":     "a person is told where they are a member: their id is what asks",
+	"FindMembership": "a person goes where they are a member: their id is what asks",
+
 	"ListOrgsOfPerson": "a password is the person's: who resets it must know whom it lets in, and where",
 
 	"ListUnplacedAuditLogs": "the sequencer serves all logs",

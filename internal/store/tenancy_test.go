@@ -19,8 +19,9 @@ import (
 // queryArgs are arguments that don't follow from a parameter's name (fixture_test.go), as "Query.parameter"; ORG in a
 // text is the org whose rows are meant. Add to it when TestTenancy says that a query finds nothing in its own org.
 var queryArgs = map[string]any{
-	"CreateOrg.id":   "org_new",
-	"CreateOrg.name": "new",
+	"FindMembership.ref": "ORG",
+	"CreateOrg.id":       "org_new",
+	"CreateOrg.name":     "new",
 
 	"InsertSessionParams.session":  "ses_detached_ORG",
 	"ListSessionsByPrefix.pattern": "ses_%",
