@@ -21,3 +21,10 @@ func StillThere(ctx context.Context, s *Service, org sess.OrgID, i sess.Instance
 
 // Recheck is what a change of rules, or the minute (every), sets off.
 func Recheck(ctx context.Context, s *Service, every bool) error { return s.recheck(ctx, every) }
+
+// Looking reports whether the live sessions of an organisation are being looked at again.
+func Looking(s *Service, org sess.OrgID) bool {
+	s.looked.mu.Lock()
+	defer s.looked.mu.Unlock()
+	return s.looked.busy[org]
+}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sessctl/sess/internal/gate"
@@ -23,8 +24,48 @@ const (
 	watchAll = time.Minute
 )
 
-// seenRules is by which version of their organisation's rules live sessions were looked at last.
-type seenRules map[sess.OrgID]int64
+// maxRechecks bounds how many organisations are looked at at a time. Each is by itself: one whose rules take long to decide
+// by must not hold up the others.
+const maxRechecks = 16
+
+// looked is by which version of their organisation's rules live sessions were looked at last.
+type looked struct {
+	places chan struct{} // maxRechecks
+
+	mu   sync.Mutex // protects the following
+	by   map[sess.OrgID]int64
+	busy map[sess.OrgID]bool // being looked at now
+	owed map[sess.OrgID]bool // to be looked at once more, when that is done
+}
+
+func newLooked() *looked {
+	return &looked{places: make(chan struct{}, maxRechecks), by: map[sess.OrgID]int64{}, busy: map[sess.OrgID]bool{}, owed: map[sess.OrgID]bool{}}
+}
+
+// begin reports whether an organisation is to be looked at now; the caller does so then, and calls end.
+func (l *looked) begin(org sess.OrgID, version int64, every bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy[org] {
+		l.owed[org] = l.owed[org] || every
+		return false
+	}
+	if by, ok := l.by[org]; ok && by == version && !every && !l.owed[org] {
+		return false
+	}
+	l.busy[org] = true
+	delete(l.owed, org)
+	return true
+}
+
+func (l *looked) end(org sess.OrgID, version int64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.busy, org)
+	if err == nil {
+		l.by[org] = version
+	}
+}
 
 // RulesChanged tells the broker that what decides changed by a transaction of this server, so that it need not wait until it
 // looks. It does not block.
@@ -37,6 +78,13 @@ func (s *Service) RulesChanged() {
 
 // watch looks at live sessions again whenever what decided about them may have changed, until ctx ends.
 func (s *Service) watch(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	failed := func(err error) {
+		if err != nil && ctx.Err() == nil {
+			s.log.ErrorContext(ctx, "look at live sessions again", "err", err)
+		}
+	}
 	t := time.NewTicker(watchEvery)
 	defer t.Stop()
 	all := s.now()
@@ -49,20 +97,30 @@ func (s *Service) watch(ctx context.Context) {
 		}
 		now := s.now()
 		every := now.Sub(all) >= watchAll
-		if err := s.recheck(ctx, every); err != nil {
-			if ctx.Err() == nil {
-				s.log.ErrorContext(ctx, "look at live sessions again", "err", err)
-			}
-			continue
-		}
-		if every {
+		err := s.lookAgain(ctx, every, &wg, failed)
+		failed(err)
+		if err == nil && every {
 			all = now
 		}
 	}
 }
 
-// recheck looks again at the sessions of organisations whose rules changed, or of all.
+// recheck looks again at the sessions of organisations whose rules changed, or of all, and waits until it is done.
 func (s *Service) recheck(ctx context.Context, every bool) error {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	err := s.lookAgain(ctx, every, &wg, func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		errs = append(errs, err)
+	})
+	wg.Wait()
+	return errors.Join(append(errs, err)...)
+}
+
+// lookAgain begins to look again at the sessions of organisations whose rules changed, or of all, each in a goroutine of wg.
+func (s *Service) lookAgain(ctx context.Context, every bool, wg *sync.WaitGroup, failed func(error)) error {
 	if !s.lives.any() {
 		return nil
 	}
@@ -75,18 +133,30 @@ func (s *Service) recheck(ctx context.Context, every bool) error {
 	if err != nil {
 		return fmt.Errorf("look for changed rules: %w", err)
 	}
-	var errs []error
 	for _, o := range orgs {
-		if version, ok := s.seen[o.ID]; ok && version == o.Rules && !every {
+		if !s.looked.begin(o.ID, o.Rules, every) {
 			continue
 		}
-		if err := s.recheckOrg(ctx, o.ID); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		s.seen[o.ID] = o.Rules
+		wg.Go(func() {
+			err := s.inPlace(ctx, o.ID)
+			s.looked.end(o.ID, o.Rules, err)
+			if err != nil {
+				failed(err)
+			}
+		})
 	}
-	return errors.Join(errs...)
+	return nil
+}
+
+// inPlace is recheckOrg, when there is a place.
+func (s *Service) inPlace(ctx context.Context, org sess.OrgID) error {
+	select {
+	case s.looked.places <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("wait to look at live sessions again: %w", ctx.Err())
+	}
+	defer func() { <-s.looked.places }()
+	return s.recheckOrg(ctx, org)
 }
 
 // withdrawn is a session that is allowed no more.

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -216,4 +217,44 @@ func TestSessionManagerOffAtOnce(t *testing.T) {
 	}
 	w.recheck(false)
 	w.wantEnd(s.id, sess.EndRevoked)
+}
+
+// An organisation that is slow to be looked at, by policies made for that, say, does not keep what another one forbids alive.
+func TestSlowOrganisationHoldsUpNobodyElse(t *testing.T) {
+	w := newWorld(t, storetest.Postgres(t))
+	slow, slowInstance, elsewhere := w.org, w.instance, w.project
+	first := w.both(w.connect())
+	w.put("no", `forbid (principal, action == Action::"session:start", resource);`)
+	held, release, done := make(chan struct{}), make(chan struct{}), make(chan error, 2)
+	go func() { // its session can't be ended while this goes on
+		done <- w.db.Write(context.Background(), func(tx *store.Tx) error {
+			_, err := tx.MoveLiveSessions(context.Background(), slow, slowInstance, elsewhere)
+			close(held)
+			<-release
+			return err
+		})
+	}()
+	<-held
+	go func() { done <- broker.Recheck(context.Background(), w.Service, false) }()
+	for deadline := time.Now().Add(10 * time.Second); !broker.Looking(w.Service, slow); {
+		if time.Now().After(deadline) {
+			t.Fatal("the slow organisation is not looked at")
+		}
+		runtime.Gosched()
+	}
+	w.org, w.project = w.newOrg("quick")
+	w.alice = w.member(w.org, "alice@example.com", sess.RoleOperator)
+	w.instance, w.agentKey = w.newInstance(w.org, w.project, "web-1")
+	second := w.both(w.connect())
+	w.put("no", `forbid (principal, action == Action::"session:start", resource);`)
+	w.recheck(false)
+	w.wantEnd(second.id, sess.EndRevoked)
+	close(release)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	w.org = slow
+	w.wantEnd(first.id, sess.EndRevoked)
 }

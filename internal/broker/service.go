@@ -83,7 +83,7 @@ type Service struct {
 	lives *lives
 
 	changes chan struct{} // a word that the rules of some organisation changed here
-	seen    seenRules     // what live sessions were looked at by; of watch alone
+	looked  *looked       // what live sessions were looked at by
 
 	closed chan struct{} // closed by Close
 	once   sync.Once
@@ -121,7 +121,7 @@ func New(c Config) (*Service, error) {
 	return &Service{
 		gate: c.Gate, db: c.DB, node: c.Node, base: streamBase(c.PublicURL), name: c.ServerName, key: c.Key,
 		now: c.Now, log: c.Log, born: born, links: newLinks(), lives: newLives(), closed: make(chan struct{}),
-		changes: make(chan struct{}, 1), seen: seenRules{},
+		changes: make(chan struct{}, 1), looked: newLooked(),
 	}, nil
 }
 
