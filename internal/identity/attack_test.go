@@ -175,3 +175,23 @@ func TestWordsOfProgramsArePlainText(t *testing.T) {
 		t.Errorf("%q", v.Client)
 	}
 }
+
+// Where keys need a login that lives, one that has yet to show a second factor, or change its password, is none.
+func TestStagedLoginIsNoneForKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t))
+	ada := w.admin()
+	bob := w.who(w.join(ada, bobEmail, sess.RoleOperator))
+	key := w.key(bob, nil)
+	on := true
+	in := api.UserPatchIn{UserRef: user(bobEmail)}
+	in.Body.ActiveLogin = &on
+	must[api.User](w, "demand a login")(w.PatchUser(t.Context(), ada, in))
+	w.who(key.Secret)
+	storetest.Write(t, w.db, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.SetLoginStage(ctx, bob.Org, sess.LoginID(bob.CredentialID), sess.StageMFA)
+		return err
+	})
+	_, err := w.Authenticate(t.Context(), key.Secret, home)
+	w.wantCode("a key beside a login without its second factor", err, sess.CodeUnauthenticated)
+}

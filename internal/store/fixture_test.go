@@ -163,7 +163,7 @@ var plain = map[string]any{
 	"session.state": "pending", "session.credential": "api_key", "session.end_reason": "", "enrol_token.uses": 5, "enrol_token.used": 0,
 	"role_grant.role": "org-admin", "role_grant.project": "", "role_grant.team": "", "member.kind": "local", "audit_hash.idx": 0,
 	"login_flow.org": "", "login_flow.idp": "",
-	"login.last_used_at": timeCreated, "member.pending": 0, "instance.link": 1, "person.id": "usr_x", "login_failure.created_at": timeExpires, "session.started_at": nil,
+	"login.last_used_at": timeCreated, "login.stage": "", "member.pending": 0, "instance.link": 1, "person.id": "usr_x", "login_failure.created_at": timeExpires, "session.started_at": nil,
 }
 
 // text gives the text that stands for a column, whatever the table: identifiers by what they name.

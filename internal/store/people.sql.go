@@ -87,7 +87,7 @@ func (q *Queries) CountInProject(ctx context.Context, now int64, org sess.OrgID,
 
 const countLiveLogins = `-- name: CountLiveLogins :one
 SELECT COUNT(*) FROM login
-WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > $3
+WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > $3 AND stage = ''
   AND last_used_at > $4 AND created_at > $5
 `
 
@@ -99,7 +99,7 @@ type CountLiveLoginsParams struct {
 	BegunSince int64
 }
 
-// The logins of a user that are good for something: used since a time, begun after another.
+// The logins of a user that are good for something: used since a time, begun after another, with nothing left to do first.
 func (q *Queries) CountLiveLogins(ctx context.Context, arg CountLiveLoginsParams) (int64, error) {
 	row := q.db.QueryRowContext(ctx, countLiveLogins,
 		arg.Org,
