@@ -20,19 +20,23 @@ type LoginIn struct {
 	Body struct {
 		Email    string `json:"email" maxLength:"254"`
 		Password string `json:"password" maxLength:"1024"`
+		Org      string `json:"org,omitempty" maxLength:"63" doc:"Name of the organisation; needed by who is in several"`
 		Client   string `json:"client,omitempty" maxLength:"200" doc:"What logs in, for the list of logins"`
 	}
 }
 
-// LoginOut is a new login. Token is shown this once.
+// LoginOut is a new login; Token is shown this once. It is none yet where Token is empty: then Orgs are the organisations to
+// choose from, or Challenge asks for a second factor, until ExpiresAt.
 type LoginOut struct {
-	Token     string      `json:"token"`
+	Token     string      `json:"token,omitempty"`
+	Challenge string      `json:"challenge,omitempty"`
+	Orgs      []string    `json:"orgs,omitempty"`
+	Stage     sess.Stage  `json:"stage,omitempty"` // what has to be done before anything else: password, mfa
 	ExpiresAt time.Time   `json:"expires_at"`
 	User      sess.UserID `json:"user"`
 	Email     string      `json:"email"`
 	Org       sess.OrgID  `json:"org"`
 	OrgName   string      `json:"org_name"`
-	Stage     sess.Stage  `json:"stage,omitempty"` // what has to be done before anything else: password, mfa
 }
 
 // AcceptIn accepts an invitation by the one-time token in its link. Password is the new one of who has none, and the present
@@ -56,6 +60,7 @@ type WhoamiOut struct {
 	Credential sess.Credential `json:"credential"`
 	ExpiresAt  *time.Time      `json:"expires_at,omitempty"`
 	Address    string          `json:"address"`
+	MFAAt      *time.Time      `json:"mfa_at,omitempty"` // when the login last showed a second factor
 	Grants     []GrantOut      `json:"grants"`
 	Groups     []string        `json:"groups,omitempty"`
 	Stage      sess.Stage      `json:"stage,omitempty"` // what this login has to do before anything else

@@ -116,10 +116,8 @@ func (g *Gate) write(ctx context.Context, who sess.Principal, act policy.Action,
 		if tx.incomplete != nil {
 			return tx.incomplete
 		}
-		if err := tx.record(ctx, st); err != nil {
-			return err
-		}
-		return nil
+		verdict = tx.refusal
+		return tx.record(ctx, st)
 	})
 	if err != nil {
 		return g.failed(ctx, tx, err)

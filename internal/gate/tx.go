@@ -201,6 +201,10 @@ func (tx *Tx) refuse(err *sess.Error) error {
 	return err
 }
 
+// Reject makes err the outcome although the decision was yes, and has what was written kept, when the function that calls
+// it then returns nil: a wrong code was let in to be tried, and has to be counted. It is for Do and DoFind.
+func (tx *Tx) Reject(err *sess.Error) { _ = tx.refuse(err) }
+
 // record appends the event to the log within st.
 func (tx *Tx) record(ctx context.Context, st *store.Tx) error {
 	return tx.gate.append(ctx, st, tx.id, tx.entry)

@@ -66,7 +66,11 @@ func (s *Service) accept(ctx context.Context, who sess.Principal, inv openInvite
 		if _, err := tx.JoinMember(ctx, inv.Org, inv.UserID); err != nil {
 			return fmt.Errorf("join organisation: %w", err)
 		}
-		out, err = s.newLogin(ctx, tx, client)
+		// They are who they are from here: strangers can't lock them out at this address.
+		if err := s.failures.succeed(ctx, tx.Tx, newAttempt(who.Name, who.Addr)); err != nil {
+			return err
+		}
+		out, err = s.newLogin(ctx, tx, loginSpec{client: client})
 		out.OrgName = inv.OrgName
 		tx.Detail("invite", inv.ID)
 		return err

@@ -59,15 +59,13 @@ func (s *Service) byLogin(ctx context.Context, hash string, addr netip.Addr) (se
 	}
 	who := sess.Principal{
 		Org: l.Org, User: l.UserID, Name: l.Name, UserKind: l.Kind, Credential: sess.CredentialLogin, CredentialID: string(l.ID),
-		Stage: l.Stage, MFAAt: store.TimePtr(l.MFAAt), IDP: string(l.IDP), Addr: addr,
+		MFAAt: store.TimePtr(l.MFAAt), IDP: string(l.IDP), Addr: addr,
 	}
 	st, err := sess.ParseSettings(l.Settings)
 	if err != nil {
 		return who, fmt.Errorf("authenticate: %w", err)
 	}
-	if who.Stage == sess.StageNone && st.RequireMFA && l.MFAAt == nil {
-		who.Stage = sess.StageMFA // the organisation may have begun to demand it a moment ago
-	}
+	who.Stage = stageOf(l.Stage, st, l.MFAAt)
 	now := s.now()
 	// What an admin shortened holds for the logins there are.
 	life := loginLife(st, l.ValidSeconds)

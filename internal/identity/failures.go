@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base32"
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,16 +16,22 @@ import (
 	"github.com/sessctl/sess/internal/store"
 )
 
-// Failed logins are counted by account and address together, so that a stranger elsewhere can't lock anybody out, and by
-// address alone, so that one address can't try one password on everybody. An IPv6 address counts as its /64.
+// Failed logins are counted three ways. By account: so many lock it, wherever they come from. By account and address where
+// the account has logged in from that address before: there only failures from there count, so that strangers, who can lock
+// an account, can't lock its owner out. And by address alone, so that one address can't try one password on everybody; an
+// address that goes on is blocked, each time for twice as long. An IPv6 address counts as its /64.
 const (
-	failureWindow   = 15 * time.Minute
-	accountFailures = 5  // per account and address
-	addressFailures = 25 // per address: many people may share one
+	addressFailures = 25 // per address within addressWindow: many people may share one
+	addressWindow   = 15 * time.Minute
+	firstBlock      = 15 * time.Minute
+	maxBlock        = 24 * time.Hour
+	strikesLast     = 24 * time.Hour      // after the end of a block, the next one is as long as the first
+	placeLife       = 90 * 24 * time.Hour // since the last login from there
+	purgeEvery      = 15 * time.Minute
 )
 
-// failures counts attempts to log in. An attempt counts as failed from its beginning until it succeeds, so any number of
-// them at once is counted right.
+// failures counts attempts to log in. An attempt by password counts as failed from its beginning until it succeeds, so any
+// number of them at once is counted right.
 type failures struct {
 	db     *store.DB
 	now    func() time.Time
@@ -32,17 +40,27 @@ type failures struct {
 
 // attempt is one attempt to log in.
 type attempt struct {
-	account, address, id string
+	email   string
+	account string // the subject of the account; hashed: what is typed as an e-mail address may be a password
+	from    string // the address as failures count it
+	id      string
+
+	subject string // what it counts for beside the address, once guarded
+	known   bool   // the account has logged in from there
 }
 
-func newAttempt(email string, addr netip.Addr) attempt {
-	from := network(addr).String()
+func newAttempt(email string, addr netip.Addr) *attempt {
 	var id [10]byte
 	_, _ = rand.Read(id[:]) // never fails: it crashes the program instead
-	// Hashed: what is typed as an e-mail address may be a password.
 	sum := sha256.Sum256([]byte(email))
-	return attempt{account: "account:" + hex.EncodeToString(sum[:16]) + "@" + from, address: "address:" + from, id: hex.EncodeToString(id[:])}
+	a := &attempt{email: email, account: "account:" + hex.EncodeToString(sum[:16]), from: network(addr).String(), id: hex.EncodeToString(id[:])}
+	a.subject = a.place()
+	return a
 }
+
+func (a *attempt) address() string { return "address:" + a.from }
+
+func (a *attempt) place() string { return a.account + "@" + a.from }
 
 // network is the address as failures count it.
 func network(a netip.Addr) netip.Addr {
@@ -54,68 +72,230 @@ func network(a netip.Addr) netip.Addr {
 }
 
 // begin counts an attempt, or refuses it as limited.
-func (f *failures) begin(ctx context.Context, email string, addr netip.Addr) (attempt, error) {
+func (f *failures) begin(ctx context.Context, email string, addr netip.Addr) (*attempt, error) {
 	a := newAttempt(email, addr)
-	now := f.now()
-	since := store.Micros(now.Add(-failureWindow))
-	purge := f.duePurge(now)
-	err := f.db.Write(ctx, func(tx *store.Tx) error {
-		// Always in this order: two attempts never wait for each other.
-		for _, c := range []struct {
-			subject string
-			limit   int32
-		}{{a.address, addressFailures}, {a.account, accountFailures}} {
-			if err := tx.Lock(ctx, "login_failure "+c.subject); err != nil {
-				return err
-			}
-			times, err := tx.ListLoginFailures(ctx, c.subject, since, c.limit)
-			if err != nil {
-				return fmt.Errorf("count failed logins: %w", err)
-			}
-			if len(times) >= int(c.limit) {
-				return errLimited(store.Time(times[len(times)-1]).Add(failureWindow), now)
-			}
-			if err := tx.AddLoginFailure(ctx, c.subject, store.Micros(now), a.id); err != nil {
-				return fmt.Errorf("count login: %w", err)
-			}
+	purge := f.duePurge()
+	var limited *sess.Error
+	err := f.db.Write(ctx, func(tx *store.Tx) (err error) {
+		if limited, err = f.guard(ctx, tx, a); err != nil {
+			return err
 		}
-		if purge {
-			return tx.PurgeLoginFailures(ctx, since)
+		if limited == nil {
+			err = f.count(ctx, tx, a)
 		}
-		return nil
+		if err == nil && purge {
+			err = f.purge(ctx, tx)
+		}
+		return err
 	})
+	if err == nil && limited != nil {
+		return a, limited
+	}
 	return a, err
 }
 
-// duePurge says, once per window, that old rows are to go.
-func (f *failures) duePurge(now time.Time) bool {
-	last := f.purged.Load()
-	return store.Micros(now)-last > failureWindow.Microseconds() && f.purged.CompareAndSwap(last, store.Micros(now))
-}
-
-// cancel takes an attempt back that was not decided.
-func (f *failures) cancel(ctx context.Context, a attempt) error {
-	return f.db.Write(ctx, func(tx *store.Tx) error {
-		if err := tx.DeleteLoginFailure(ctx, a.account, a.id); err != nil {
-			return err
-		}
-		return tx.DeleteLoginFailure(ctx, a.address, a.id)
-	})
-}
-
-// succeed takes an attempt back, and forgets the failures before it of the same account from the same address.
-func (f *failures) succeed(ctx context.Context, tx *store.Tx, a attempt) error {
-	if err := tx.DeleteLoginFailures(ctx, a.account); err != nil {
-		return fmt.Errorf("forget failed logins: %w", err)
+// guard says whether the attempt may be made; what it writes (a block) is to be kept when it may not. It looks at nothing
+// that depends on whether there is such an account, but for how many failures lock it.
+func (f *failures) guard(ctx context.Context, tx *store.Tx, a *attempt) (limited *sess.Error, err error) {
+	now := f.now()
+	// Always in this order: two attempts never wait for each other.
+	if limited, err = f.guardAddress(ctx, tx, a, now); limited != nil || err != nil {
+		return limited, err
 	}
-	if err := tx.DeleteLoginFailure(ctx, a.address, a.id); err != nil {
-		return fmt.Errorf("forget login: %w", err)
+	if err := tx.Lock(ctx, "login_failure "+a.account); err != nil {
+		return nil, err
+	}
+	a.subject, a.known = a.account, false
+	place, err := tx.GetLoginPlace(ctx, a.account, a.from)
+	switch {
+	case err == nil && place.UsedAt > store.Micros(now.Add(-placeLife)):
+		a.subject, a.known = a.place(), true
+	case err != nil && !isNotFound(err):
+		return nil, fmt.Errorf("look for former logins: %w", err)
+	}
+	limit, window, err := lockLimit(ctx, tx, a)
+	if err != nil {
+		return nil, err
+	}
+	times, err := tx.ListLoginFailures(ctx, a.subject, store.Micros(now.Add(-window)), int32(limit)) //nolint:gosec // a small number
+	if err != nil {
+		return nil, fmt.Errorf("count failed logins: %w", err)
+	}
+	if len(times) < limit {
+		return nil, nil
+	}
+	return errLocked(store.Time(times[len(times)-1]).Add(window), now), nil
+}
+
+// guardAddress looks at the address alone.
+func (f *failures) guardAddress(ctx context.Context, tx *store.Tx, a *attempt, now time.Time) (*sess.Error, error) {
+	if err := tx.Lock(ctx, "login_failure "+a.address()); err != nil {
+		return nil, err
+	}
+	block, err := tx.GetLoginBlock(ctx, a.from)
+	if err != nil && !isNotFound(err) {
+		return nil, fmt.Errorf("look for block: %w", err)
+	}
+	if until := store.Time(block.BlockedUntil); err == nil && until.After(now) {
+		return errBlocked(until, now), nil
+	}
+	times, err := tx.ListLoginFailures(ctx, a.address(), store.Micros(now.Add(-addressWindow)), addressFailures)
+	if err != nil {
+		return nil, fmt.Errorf("count failed logins: %w", err)
+	}
+	if len(times) < addressFailures {
+		return nil, nil
+	}
+	if store.Time(block.BlockedUntil).Add(strikesLast).Before(now) {
+		block.Strikes = 0
+	}
+	until := now.Add(min(maxBlock, firstBlock<<min(block.Strikes, 10)))
+	if err := tx.PutLoginBlock(ctx, a.from, block.Strikes+1, store.Micros(until)); err != nil {
+		return nil, fmt.Errorf("block address: %w", err)
+	}
+	if err := tx.DeleteLoginFailures(ctx, a.address()); err != nil { // they are paid for
+		return nil, fmt.Errorf("forget failed logins: %w", err)
+	}
+	return errBlocked(until, now), nil
+}
+
+// lockLimit is how many failures within which time lock an account: the strictest of its organisations counts. Of an
+// account that nobody has, some organisation's count, always the same one: the limit must not tell who is known here.
+func lockLimit(ctx context.Context, tx *store.Tx, a *attempt) (failures int, window time.Duration, err error) {
+	rows, err := tx.ListAccounts(ctx, a.email)
+	if err != nil {
+		return 0, 0, fmt.Errorf("load limits: %w", err)
+	}
+	var all []string
+	for _, r := range rows {
+		all = append(all, r.Settings)
+	}
+	if len(all) == 0 {
+		sum := sha256.Sum256([]byte(a.account))
+		from := "org_" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:12]
+		o, err := tx.GetOrgFrom(ctx, sess.OrgID(from))
+		if err != nil && isNotFound(err) {
+			o, err = tx.GetOrgFrom(ctx, "")
+		}
+		if err != nil && !isNotFound(err) {
+			return 0, 0, fmt.Errorf("load limits: %w", err)
+		}
+		if err == nil {
+			all = append(all, o.Settings)
+		}
+	}
+	failures, window = sess.Settings{}.LockLimit()
+	for i, text := range all {
+		st, err := sess.ParseSettings(text)
+		if err != nil {
+			return 0, 0, fmt.Errorf("load limits: %w", err)
+		}
+		n, w := st.LockLimit()
+		if i == 0 {
+			failures, window = n, w
+		}
+		failures, window = min(failures, n), max(window, w)
+	}
+	return failures, window, nil
+}
+
+// count counts a guarded attempt as failed.
+func (f *failures) count(ctx context.Context, tx *store.Tx, a *attempt) error {
+	for _, subject := range []string{a.address(), a.subject} {
+		if err := tx.AddLoginFailure(ctx, subject, store.Micros(f.now()), a.id); err != nil {
+			return fmt.Errorf("count login: %w", err)
+		}
 	}
 	return nil
 }
 
-func errLimited(again, now time.Time) *sess.Error {
+// cancel takes an attempt back that was not decided.
+func (f *failures) cancel(ctx context.Context, a *attempt) error {
+	return f.db.Write(ctx, func(tx *store.Tx) error { return f.takeBack(ctx, tx, a) })
+}
+
+// takeBack is cancel within a transaction.
+func (f *failures) takeBack(ctx context.Context, tx *store.Tx, a *attempt) error {
+	for _, subject := range []string{a.address(), a.subject} {
+		if err := tx.DeleteLoginFailure(ctx, subject, a.id); err != nil {
+			return fmt.Errorf("forget login: %w", err)
+		}
+	}
+	return nil
+}
+
+// succeed takes an attempt back, remembers that the account has logged in from there, and forgets the failures before it of
+// the same account from the same address. Those of strangers stay.
+func (f *failures) succeed(ctx context.Context, tx *store.Tx, a *attempt) error {
+	if err := f.takeBack(ctx, tx, a); err != nil {
+		return err
+	}
+	if err := tx.DeleteLoginFailures(ctx, a.place()); err != nil {
+		return fmt.Errorf("forget failed logins: %w", err)
+	}
+	if err := tx.PutLoginPlace(ctx, a.account, a.from, store.Micros(f.now())); err != nil {
+		return fmt.Errorf("note address of login: %w", err)
+	}
+	return nil
+}
+
+// unlock forgets the failures of an account; addresses that are blocked stay so.
+func (f *failures) unlock(ctx context.Context, tx *store.Tx, email string) error {
+	a := newAttempt(email, netip.Addr{})
+	if err := tx.Lock(ctx, "login_failure "+a.account); err != nil {
+		return err
+	}
+	places, err := tx.ListLoginPlaces(ctx, a.account)
+	if err != nil {
+		return fmt.Errorf("list addresses of logins: %w", err)
+	}
+	subjects := []string{a.account}
+	for _, p := range places {
+		subjects = append(subjects, p.Account+"@"+p.Address)
+	}
+	for _, subject := range subjects {
+		if err := tx.DeleteLoginFailures(ctx, subject); err != nil {
+			return fmt.Errorf("forget failed logins: %w", err)
+		}
+	}
+	return nil
+}
+
+// duePurge says, once in a while, that old rows are to go.
+func (f *failures) duePurge() bool {
+	now, last := store.Micros(f.now()), f.purged.Load()
+	return now-last > purgeEvery.Microseconds() && f.purged.CompareAndSwap(last, now)
+}
+
+func (f *failures) purge(ctx context.Context, tx *store.Tx) error {
+	now := f.now()
+	for _, p := range []struct {
+		del func(context.Context, int64) error
+		age time.Duration
+	}{
+		{tx.PurgeLoginFailures, max(sess.MaxLockWindow, addressWindow)},
+		{tx.PurgeLoginPlaces, placeLife},
+		{tx.PurgeLoginBlocks, strikesLast},
+		{tx.PurgeLoginChallenges, challengeLife},
+	} {
+		if err := p.del(ctx, store.Micros(now.Add(-p.age))); err != nil {
+			return fmt.Errorf("delete what is over: %w", err)
+		}
+	}
+	return nil
+}
+
+func errBlocked(again, now time.Time) *sess.Error {
+	return sess.New(sess.CodeLimited, "too many failed logins from your address", tryAgain(again, now))
+}
+
+// errLocked says that an account is locked. It is said of every account that somebody tries, whether there is one or not.
+func errLocked(again, now time.Time) *sess.Error {
+	return sess.New(sess.CodeLimited, "too many failed logins: the account is locked",
+		tryAgain(again, now)+"; an admin may unlock it: sessctl user unlock EMAIL")
+}
+
+func tryAgain(again, now time.Time) string {
 	wait := max(again.Sub(now), time.Second).Round(time.Second)
-	return sess.New(sess.CodeLimited, "too many failed logins from your address",
-		fmt.Sprintf("try again in %s, at %s", wait, again.UTC().Format("15:04:05 UTC")))
+	return fmt.Sprintf("try again in %s, at %s", wait, again.UTC().Format("15:04:05 UTC"))
 }

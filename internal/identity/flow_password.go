@@ -19,7 +19,11 @@ func (s *Service) FlowPassword(ctx context.Context, b Browser, id, email, passwo
 	if len(password) > maxPassword {
 		return FlowEnd{}, sess.New(sess.CodeInvalid, fmt.Sprintf("the password is longer than %d bytes", maxPassword), "")
 	}
-	if err := s.step(ctx, b, id, true, func(*store.Tx, store.LoginFlow) (int64, error) { return 1, nil }); err != nil {
+	var org sess.OrgID // chosen before; empty: none
+	if err := s.step(ctx, b, id, true, func(_ *store.Tx, f store.LoginFlow) (int64, error) {
+		org = f.Org
+		return 1, nil
+	}); err != nil {
 		return FlowEnd{}, err
 	}
 	attempt, err := s.failures.begin(ctx, email, b.Addr)
@@ -29,15 +33,20 @@ func (s *Service) FlowPassword(ctx context.Context, b Browser, id, email, passwo
 		}
 		return FlowEnd{}, err
 	}
-	account, err := s.checkPassword(ctx, email, password)
+	accounts, right, err := s.checkPassword(ctx, email, password)
 	if err != nil {
 		return FlowEnd{}, errors.Join(err, s.failures.cancel(context.WithoutCancel(ctx), attempt))
 	}
-	if account.wrong {
-		return FlowEnd{}, s.refuse(ctx, account.Org, b.Addr, policy.Login, account.name, errWrongPassword())
+	if !right {
+		org, name := sess.OrgID(""), "" // of an account that exists
+		if len(accounts) > 0 {
+			org, name = accounts[0].Org, email
+		}
+		return FlowEnd{}, s.refuse(ctx, org, b.Addr, policy.Login, name, errWrongPassword())
 	}
+	account := flowAccount(accounts, org)
 	if account.Active == 0 {
-		return FlowEnd{}, s.refuse(ctx, account.Org, b.Addr, policy.Login, account.name,
+		return FlowEnd{}, s.refuse(ctx, account.Org, b.Addr, policy.Login, email,
 			sess.New(sess.CodeDenied, "your account in this organisation is not active", "ask an admin of the organisation to activate it"))
 	}
 	var end FlowEnd
@@ -57,4 +66,18 @@ func (s *Service) FlowPassword(ctx context.Context, b Browser, id, email, passwo
 		return FlowEnd{}, errors.Join(err, s.failures.cancel(context.WithoutCancel(ctx), attempt))
 	}
 	return end, nil
+}
+
+// flowAccount gives the account in the organisation that was chosen, else the oldest that is active.
+func flowAccount(accounts []store.ListAccountsRow, org sess.OrgID) store.ListAccountsRow {
+	best := accounts[0]
+	for _, a := range accounts {
+		switch {
+		case a.Org == org:
+			return a
+		case best.Active == 0 && a.Active == 1:
+			best = a
+		}
+	}
+	return best
 }

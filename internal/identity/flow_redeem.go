@@ -140,9 +140,6 @@ func (s *Service) loginOf(ctx context.Context, addr netip.Addr, f store.LoginFlo
 		if err := samePasswordAsThen(ctx, tx, f); err != nil {
 			return err
 		}
-		if err := noFactorShort(ctx, tx, f); err != nil {
-			return err
-		}
 		describeFlow(tx, f, row)
 		out, err = s.flowLogin(ctx, tx, f, row)
 		out.OrgName = org.Name
@@ -173,21 +170,6 @@ func samePasswordAsThen(ctx context.Context, tx *gate.Tx, f store.LoginFlow) err
 	return nil
 }
 
-// noFactorShort refuses a login by a password alone to who has a second factor: the pages ask for none.
-func noFactorShort(ctx context.Context, tx *gate.Tx, f store.LoginFlow) error {
-	if f.IDP != "" { // the provider asks for what it wants, and the organisation may demand more
-		return nil
-	}
-	n, err := tx.CountConfirmedFactors(ctx, f.Org, f.UserID)
-	if err != nil {
-		return fmt.Errorf("look for second factors: %w", err)
-	}
-	if n > 0 {
-		return sess.New(sess.CodeDenied, "you have a second factor, which the browser does not ask for", "log in in the terminal: sessctl login --email "+tx.Who().Name)
-	}
-	return nil
-}
-
 // describeFlow writes down how the person came.
 func describeFlow(tx *gate.Tx, f store.LoginFlow, row store.IDP) {
 	by := "browser"
@@ -200,22 +182,24 @@ func describeFlow(tx *gate.Tx, f store.LoginFlow, row store.IDP) {
 	}
 }
 
-// flowLogin makes the login itself, valid as long as the strictest of organisation, member and provider says.
+// flowLogin makes the login itself, valid as long as the strictest of organisation, member and provider says; or it asks for
+// the second factor, if the person has one and the provider does not say that it saw one.
 func (s *Service) flowLogin(ctx context.Context, tx *gate.Tx, f store.LoginFlow, row store.IDP) (api.LoginOut, error) {
-	out, err := s.newLogin(ctx, tx, f.Client)
-	if err != nil {
-		return out, err
+	how := loginSpec{client: f.Client, idp: row.ID}
+	if row.ValidSeconds > 0 {
+		how.until = store.Micros(s.now().Add(time.Duration(row.ValidSeconds) * time.Second))
 	}
-	if row.ID == "" {
-		return out, nil
+	if f.MFAAt != nil {
+		how.mfaAt = *f.MFAAt
+		return s.newLogin(ctx, tx, how)
 	}
-	if until := s.now().Add(time.Duration(row.ValidSeconds) * time.Second).UTC().Truncate(time.Microsecond); row.ValidSeconds > 0 && until.Before(out.ExpiresAt) {
-		out.ExpiresAt = until
+	factor, err := tx.GetFactor(ctx, f.Org, f.UserID, factorTOTP)
+	if err != nil && !isNotFound(err) {
+		return api.LoginOut{}, fmt.Errorf("load factor: %w", err)
 	}
-	if _, err := tx.SetLoginByIDP(ctx, store.SetLoginByIDPParams{
-		Org: f.Org, Hash: sess.HashToken(out.Token), IDP: row.ID, MFAAt: f.MFAAt, Until: store.Micros(out.ExpiresAt),
-	}); err != nil {
-		return out, fmt.Errorf("note who vouched for login: %w", err)
+	if factor.ConfirmedAt == nil {
+		return s.newLogin(ctx, tx, how)
 	}
-	return out, nil
+	tx.Detail("factor", "asked for")
+	return s.challenge(ctx, tx, challenged{password: f.Password, client: f.Client, idp: row.ID, until: how.until})
 }

@@ -2,10 +2,11 @@ package identity
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sessctl/sess/internal/api"
@@ -21,9 +22,11 @@ const (
 	maxClient  = 200 // bytes of a client's description of itself
 )
 
-// Login logs a person in by e-mail address and password. Whether the account exists, has a password, or the password is
-// wrong, the answer is the same and costs the same: one hash. Errors: unauthenticated, limited (too many failures from
-// that address), unavailable (too many logins at once), denied (right password, but the account is not active).
+// Login logs a person in by e-mail address and password, in the organisation they name or the only one they are in. Whether
+// the account exists, has a password, or the password is wrong, the answer is the same and costs the same: one hash. In two
+// cases it is no login yet: who is in several organisations and names none is told which, and who has a second factor gets
+// a challenge, for LoginMFA. Errors: unauthenticated, limited (too many failures), unavailable (too many logins at once),
+// denied (right password, but the account is not active), not found (right password, but no such organisation).
 func (s *Service) Login(ctx context.Context, addr netip.Addr, in api.LoginIn) (api.LoginOut, error) {
 	var out api.LoginOut
 	email, err := normalEmail(in.Body.Email)
@@ -40,69 +43,137 @@ func (s *Service) Login(ctx context.Context, addr netip.Addr, in api.LoginIn) (a
 		}
 		return out, err
 	}
-	account, err := s.checkPassword(ctx, email, in.Body.Password)
+	accounts, right, err := s.checkPassword(ctx, email, in.Body.Password)
 	if err != nil {
 		return out, errors.Join(err, s.failures.cancel(context.WithoutCancel(ctx), attempt))
 	}
-	if account.wrong {
-		return out, s.refuse(ctx, account.Org, addr, policy.Login, account.name, errWrongPassword())
+	if !right {
+		org, name := sess.OrgID(""), "" // of an account that exists
+		if len(accounts) > 0 {
+			org, name = accounts[0].Org, email
+		}
+		return out, s.refuse(ctx, org, addr, policy.Login, name, errWrongPassword())
 	}
+	account, err := chooseOrg(accounts, in.Body.Org)
+	if err != nil || account.Org == "" {
+		// The password was right: no failure, and no login.
+		if cerr := s.failures.cancel(context.WithoutCancel(ctx), attempt); cerr != nil {
+			return out, cerr
+		}
+		if e, ok := errors.AsType[*sess.Error](err); ok {
+			return out, s.refuse(ctx, accounts[0].Org, addr, policy.Login, email, e)
+		}
+		return api.LoginOut{Email: email, User: accounts[0].UserID, Orgs: orgNames(accounts)}, nil
+	}
+	return s.enter(ctx, addr, email, account, attempt, in.Body.Client)
+}
+
+// enter logs the person of an account in whose password was right, or asks for the second factor.
+func (s *Service) enter(ctx context.Context, addr netip.Addr, email string, account store.ListAccountsRow, a *attempt, client string) (api.LoginOut, error) {
 	who := sess.Principal{Org: account.Org, User: account.UserID, Name: email, UserKind: sess.UserLocal, Addr: addr}
-	on := policy.Resource{Org: who.Org, Type: policy.TypeLogin, Owner: who.User}
-	err = s.gate.Do(ctx, who, policy.Login, on, func(tx *gate.Tx) error {
-		if err := s.samePassword(ctx, tx, account.GetAccountRow); err != nil {
+	act := policy.Login
+	if account.FactorAt != nil {
+		act = policy.LoginChallenge
+	}
+	var out api.LoginOut
+	err := s.gate.Do(ctx, who, act, own(who), func(tx *gate.Tx) error {
+		if err := s.samePassword(ctx, tx, account.UserID, sess.HashToken(account.PasswordHash)); err != nil {
 			return err
 		}
-		if err := s.failures.succeed(ctx, tx.Tx, attempt); err != nil {
-			return err
+		f, err := tx.GetFactor(ctx, who.Org, who.User, factorTOTP)
+		if err != nil && !isNotFound(err) {
+			return fmt.Errorf("load factor: %w", err)
 		}
-		out, err = s.newLogin(ctx, tx, in.Body.Client)
+		if f.ConfirmedAt != nil {
+			if err := s.failures.takeBack(ctx, tx.Tx, a); err != nil { // earlier failures stay: it is no login yet
+				return err
+			}
+			out, err = s.challenge(ctx, tx, challenged{password: sess.HashToken(account.PasswordHash), client: client})
+		} else {
+			if err := s.failures.succeed(ctx, tx.Tx, a); err != nil {
+				return err
+			}
+			out, err = s.newLogin(ctx, tx, loginSpec{client: client})
+		}
 		out.OrgName = account.OrgName
 		return err
 	})
 	if err != nil {
 		if !errors.Is(err, sess.ErrUnauthenticated) && !errors.Is(err, sess.ErrDenied) { // our failure, not theirs
-			err = errors.Join(err, s.failures.cancel(context.WithoutCancel(ctx), attempt))
+			err = errors.Join(err, s.failures.cancel(context.WithoutCancel(ctx), a))
 		}
 		return api.LoginOut{}, err
 	}
 	return out, nil
 }
 
-type checkedAccount struct {
-	store.GetAccountRow
-
-	name  string // its e-mail address; empty when there is none
-	wrong bool
-}
-
-func (s *Service) checkPassword(ctx context.Context, email, password string) (a checkedAccount, err error) {
+// checkPassword gives the accounts that an e-mail address has, one for each organisation, and whether the password is right.
+func (s *Service) checkPassword(ctx context.Context, email, password string) (accounts []store.ListAccountsRow, right bool, err error) {
 	err = s.db.Read(ctx, func(tx *store.Tx) (err error) {
-		a.GetAccountRow, err = tx.GetAccount(ctx, email)
+		accounts, err = tx.ListAccounts(ctx, email)
 		return err
 	})
-	switch {
-	case err == nil:
-		a.name = email
-	case !isNotFound(err):
-		return a, err
+	if err != nil {
+		return nil, false, err
 	}
-	right, err := s.hasher.check(ctx, a.PasswordHash, password)
-	a.wrong = !right
-	return a, err
+	hash := ""
+	if len(accounts) > 0 {
+		hash = accounts[0].PasswordHash
+	}
+	right, err = s.hasher.check(ctx, hash, password)
+	return accounts, right, err
 }
 
-// samePassword refuses when the password was changed since it was checked: the change ended all logins, and none may
-// slip in behind it.
-func (s *Service) samePassword(ctx context.Context, tx *gate.Tx, a store.GetAccountRow) error {
-	if err := lockPerson(ctx, tx.Tx, a.UserID); err != nil {
+// chooseOrg gives the account in the organisation named; in the only one where it is active, when none is; a zero one when
+// there are several to choose from.
+func chooseOrg(accounts []store.ListAccountsRow, name string) (store.ListAccountsRow, error) {
+	var active []store.ListAccountsRow
+	for _, a := range accounts {
+		if name != "" && a.OrgName == name {
+			return a, nil
+		}
+		if a.Active == 1 {
+			active = append(active, a)
+		}
+	}
+	switch {
+	case name != "":
+		return store.ListAccountsRow{}, errNotIn(name, orgNames(accounts))
+	case len(active) == 1:
+		return active[0], nil
+	case len(active) == 0:
+		return accounts[0], nil // the gate says what is the matter
+	}
+	return store.ListAccountsRow{}, nil
+}
+
+func errNotIn(name string, names []string) *sess.Error {
+	return sess.New(sess.CodeNotFound, fmt.Sprintf("you are in no organisation %q", clip(name, maxOrgName)), "yours: "+strings.Join(names, ", "))
+}
+
+// orgNames gives the names of the organisations where somebody is active.
+func orgNames(accounts []store.ListAccountsRow) []string {
+	var names []string
+	for _, a := range accounts {
+		if a.Active == 1 {
+			names = append(names, a.OrgName)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// samePassword refuses when the password is not the one whose hash's SHA-256 is given: it was changed since it was checked.
+// The change ended all logins, and none may slip in behind it.
+func (s *Service) samePassword(ctx context.Context, tx *gate.Tx, user sess.UserID, sum string) error {
+	if err := lockPerson(ctx, tx.Tx, user); err != nil {
 		return err
 	}
-	p, err := tx.GetPerson(ctx, a.UserID)
+	p, err := tx.GetPerson(ctx, user)
 	if err != nil {
 		return fmt.Errorf("load person: %w", err)
 	}
-	if subtle.ConstantTimeCompare([]byte(p.PasswordHash), []byte(a.PasswordHash)) != 1 {
+	if !sameHash(sess.HashToken(p.PasswordHash), sum) {
 		return errWrongPassword()
 	}
 	return nil
@@ -124,49 +195,76 @@ func loginLife(st sess.Settings, validSeconds int64) time.Duration {
 	return st.Login()
 }
 
+// loginSpec says how a login comes to be.
+type loginSpec struct {
+	client string     // what logs in, as it says
+	mfaAt  int64      // when a second factor was shown; 0: none was
+	idp    sess.IDPID // the provider that sent the person; empty: a password
+	until  int64      // valid no longer than that; 0: as organisation and member say
+}
+
 // newLogin makes a login for the principal of tx.
-func (s *Service) newLogin(ctx context.Context, tx *gate.Tx, client string) (api.LoginOut, error) {
+func (s *Service) newLogin(ctx context.Context, tx *gate.Tx, how loginSpec) (api.LoginOut, error) {
 	who, now := tx.Who(), s.now()
 	token, err := sess.NewToken(sess.TokenLogin, nil)
 	if err != nil {
 		return api.LoginOut{}, err
 	}
-	life, err := s.lifeOfLogin(ctx, tx)
+	life, st, err := s.lifeOfLogin(ctx, tx)
 	if err != nil {
 		return api.LoginOut{}, err
 	}
-	stage, err := s.temporary(ctx, tx.Tx, who.User)
-	if err != nil {
-		return api.LoginOut{}, err
+	stage := sess.StageNone
+	if how.idp == "" { // whom a provider sends has no password here
+		if stage, err = s.temporary(ctx, tx.Tx, who.User); err != nil {
+			return api.LoginOut{}, err
+		}
 	}
 	seen := store.Micros(now)
 	if _, err := tx.SeenMember(ctx, who.Org, who.User, &seen, &seen); err != nil {
 		return api.LoginOut{}, fmt.Errorf("note access: %w", err)
 	}
+	var shown *int64
+	if how.mfaAt != 0 {
+		shown = &how.mfaAt
+	}
 	id, expires := sess.NewLoginID(), now.Add(life).UTC().Truncate(time.Microsecond)
+	if until := store.Time(how.until); how.until != 0 && until.Before(expires) {
+		expires = until
+	}
 	if err := tx.CreateLogin(ctx, store.CreateLoginParams{
 		Org: who.Org, ID: id, Hash: sess.HashToken(token), UserID: who.User, CreatedAt: store.Micros(now), ExpiresAt: store.Micros(expires),
-		Address: who.Addr.String(), Client: clip(client, maxClient), Stage: stage,
+		Address: who.Addr.String(), Client: clip(how.client, maxClient), MFAAt: shown, Stage: stage, IDP: how.idp,
 	}); err != nil {
 		return api.LoginOut{}, fmt.Errorf("create login: %w", err)
 	}
 	tx.On(policy.Resource{Org: who.Org, Type: policy.TypeLogin, ID: string(id), Owner: who.User, Name: who.Name})
-	return api.LoginOut{Token: token, ExpiresAt: expires, User: who.User, Email: who.Name, Org: who.Org, Stage: stage}, nil
+	return api.LoginOut{
+		Token: token, ExpiresAt: expires, User: who.User, Email: who.Name, Org: who.Org, Stage: stageOf(stage, st, shown),
+	}, nil
 }
 
-// lifeOfLogin is how long a login of the principal of tx is valid.
-func (s *Service) lifeOfLogin(ctx context.Context, tx *gate.Tx) (time.Duration, error) {
+// stageOf is what a login has to do first: its own, or the second factor that the organisation demands of it. The
+// organisation may have begun to demand it a moment ago.
+func stageOf(own sess.Stage, st sess.Settings, mfaAt *int64) sess.Stage {
+	if own == sess.StageNone && st.RequireMFA && mfaAt == nil {
+		return sess.StageMFA
+	}
+	return own
+}
+
+// lifeOfLogin is how long a login of the principal of tx is valid; and what its organisation set.
+func (s *Service) lifeOfLogin(ctx context.Context, tx *gate.Tx) (time.Duration, sess.Settings, error) {
 	who := tx.Who()
-	org, err := tx.GetOrg(ctx, who.Org)
+	st, err := settingsOf(ctx, tx.Tx, who.Org)
 	if err != nil {
-		return 0, fmt.Errorf("load organisation: %w", err)
+		return 0, st, err
 	}
 	m, err := tx.GetMember(ctx, who.Org, who.User)
 	if err != nil {
-		return 0, fmt.Errorf("load member: %w", err)
+		return 0, st, fmt.Errorf("load member: %w", err)
 	}
-	st, err := sess.ParseSettings(org.Settings)
-	return loginLife(st, m.ValidSeconds), err
+	return loginLife(st, m.ValidSeconds), st, nil
 }
 
 // Logout ends the login that asks. Its sessions end with it.
@@ -206,7 +304,7 @@ func (s *Service) Whoami(ctx context.Context, who sess.Principal) (api.WhoamiOut
 		}
 		out = api.WhoamiOut{
 			User: who.User, Name: who.Name, Kind: who.UserKind, Org: who.Org, OrgName: org.Name, Credential: who.Credential,
-			Address: who.Addr.String(), Grants: []api.GrantOut{},
+			Address: who.Addr.String(), Stage: who.Stage, MFAAt: optionalTime(store.MicrosPtr(who.MFAAt)), Grants: []api.GrantOut{},
 		}
 		if err := whatOneHolds(ctx, tx, &out); err != nil {
 			return err

@@ -13,6 +13,15 @@ const (
 	Logout Action = "logout"
 	Whoami Action = "whoami"
 
+	LoginChallenge   Action = "login:challenge"
+	MFAVerify        Action = "mfa:verify"
+	MFAEnrol         Action = "mfa:enrol"
+	MFAList          Action = "mfa:list"
+	MFARemove        Action = "mfa:remove"
+	MFARecoveryCodes Action = "mfa:recovery-codes"
+	UserResetMFA     Action = "user:reset-mfa"
+	UserUnlock       Action = "user:unlock"
+
 	TokenCreate Action = "token:create"
 	TokenList   Action = "token:list"
 	TokenDelete Action = "token:delete"
@@ -165,6 +174,14 @@ func Actions() []Info {
 		{OrgUse, "go on in another organisation that one is in", everyone, false},
 		{OrgSet, "change what is set for the organisation", admin, false},
 		{OrgRename, "rename the organisation", admin, false},
+		{LoginChallenge, "be asked for a second factor after an accepted password", everyone, true},
+		{MFAVerify, "show a second factor", everyone, true},
+		{MFAEnrol, "enrol a second factor", everyone, true},
+		{MFAList, "list one's second factors", everyone, true},
+		{MFARemove, "remove one's second factor", everyone, true},
+		{MFARecoveryCodes, "make new recovery codes", everyone, true},
+		{UserResetMFA, "remove a user's second factors", admin, false},
+		{UserUnlock, "unlock a user after failed logins", admin, false},
 		{PasswordChange, "change one's password", everyone, true},
 		{PasswordReset, "set a new password by a link", everyone, true},
 		{TokenCreate, "make an enrolment token", manage, false},

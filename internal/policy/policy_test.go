@@ -166,9 +166,11 @@ func TestActionsTellTheTruth(t *testing.T) {
 
 func typeFor(a policy.Action) policy.Type {
 	switch a {
-	case policy.Login, policy.Accept, policy.Logout, policy.PasswordChange, policy.PasswordReset:
+	case policy.Login, policy.Accept, policy.Logout, policy.PasswordChange, policy.PasswordReset,
+		policy.LoginChallenge, policy.MFAVerify, policy.MFAEnrol, policy.MFAList, policy.MFARemove, policy.MFARecoveryCodes:
 		return policy.TypeLogin
-	case policy.UserShow, policy.UserChange, policy.UserReset, policy.UserRevoke, policy.UserDeactivate, policy.UserReactivate, policy.UserDelete:
+	case policy.UserShow, policy.UserChange, policy.UserReset, policy.UserRevoke, policy.UserDeactivate, policy.UserReactivate, policy.UserDelete,
+		policy.UserResetMFA, policy.UserUnlock:
 		return policy.TypeUser
 	case policy.GroupShow, policy.GroupChange, policy.GroupDelete:
 		return policy.TypeGroup
@@ -270,7 +272,8 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 		return isOrg && here[sess.RoleAdmin]
 	case policy.IDPShow, policy.IDPChange, policy.IDPRemove, policy.IDPTest:
 		return on.Type == policy.TypeIDP && here[sess.RoleAdmin]
-	case policy.Login, policy.Accept, policy.Logout, policy.PasswordChange, policy.PasswordReset:
+	case policy.Login, policy.Accept, policy.Logout, policy.PasswordChange, policy.PasswordReset,
+		policy.LoginChallenge, policy.MFAVerify, policy.MFAEnrol, policy.MFAList, policy.MFARemove, policy.MFARecoveryCodes:
 		return on.Type == policy.TypeLogin && own
 	case policy.OrgSet, policy.OrgRename:
 		return isOrg && here[sess.RoleAdmin]
@@ -316,7 +319,8 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 		return on.Type == policy.TypeUser && (orgWide || anyProject)
 	case policy.UserReactivate:
 		return on.Type == policy.TypeUser && (here[sess.RoleAdmin] || anyProject)
-	case policy.UserChange, policy.UserReset, policy.UserRevoke, policy.UserDeactivate, policy.UserDelete:
+	case policy.UserChange, policy.UserReset, policy.UserRevoke, policy.UserDeactivate, policy.UserDelete,
+		policy.UserResetMFA, policy.UserUnlock:
 		return on.Type == policy.TypeUser && here[sess.RoleAdmin]
 	case policy.GroupShow:
 		return on.Type == policy.TypeGroup && (orgWide || anyProject)

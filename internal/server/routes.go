@@ -46,6 +46,7 @@ func (s *Server) routes() http.Handler {
 	bind(s, api.CreateMachine, s.identity.CreateMachine)
 	s.bindPeople()
 	s.bindOrgs()
+	s.bindFactors()
 
 	bind(s, api.ListRecordings, s.listRecordings)
 	bind(s, api.GetRecording, s.showRecording)

@@ -33,6 +33,9 @@ const (
 	DefaultKeyMax       = 366 * 24 * time.Hour
 )
 
+// MaxLockWindow is the longest time in which failed logins are counted.
+const MaxLockWindow = 24 * time.Hour
+
 // ParseSettings reads what Text wrote.
 func ParseSettings(text string) (Settings, error) {
 	var s Settings

@@ -24,6 +24,8 @@ const (
 	TokenEnrol  TokenKind = "sesn" // makes a machine an instance; may carry the server's pin
 	TokenInvite TokenKind = "sesi" // accepts an invitation, once; may carry the server's pin
 	TokenReset  TokenKind = "sesr" // sets a new password, once; may carry the server's pin
+
+	TokenChallenge TokenKind = "sesc" // ends a login with a second factor, once
 )
 
 const (
@@ -164,13 +166,15 @@ func (k TokenKind) name() string {
 		return "an invitation"
 	case TokenReset:
 		return "a link for a new password"
+	case TokenChallenge:
+		return "the second half of a login"
 	}
 	return "an unknown token"
 }
 
 // TokenKinds lists all kinds of token.
 func TokenKinds() []TokenKind {
-	return []TokenKind{TokenAPIKey, TokenLogin, TokenEnrol, TokenInvite, TokenReset}
+	return []TokenKind{TokenAPIKey, TokenLogin, TokenEnrol, TokenInvite, TokenReset, TokenChallenge}
 }
 
 // TokenPattern is a regular expression (RE2, and PCRE as well) that finds every token in a text, for secret scanners. What it

@@ -51,7 +51,7 @@ func newWorld(t *testing.T, db *store.DB, orgs ...string) *world {
 	}
 	err := db.Write(t.Context(), func(tx *store.Tx) error {
 		for _, table := range w.tables {
-			if slices.Contains([]string{"node", "login_failure", "login_flow"}, table) {
+			if slices.Contains([]string{"node", "login_failure", "login_flow", "login_place", "login_block"}, table) {
 				for _, variant := range append([]map[string]any{nil}, variants[table]...) {
 					if err := w.insert(t.Context(), tx.SQL(), table, w.row(table, orgs[0], variant)); err != nil {
 						return err
@@ -116,6 +116,8 @@ var variants = map[string][]map[string]any{
 	"member":         {{"user_id": "usr_gone", "name": "gone", "deleted_at": timeCreated}, {"user_id": "usr_invited", "name": "invited", "pending": 1}},
 	"team":           {{"id": "grp_other", "name": "other"}},
 	"team_member":    {{"source": "idp"}},
+	"factor":         {{"kind": "confirmed", "confirmed_at": timeCreated, "last_counter": 0}},
+	"login":          {{"id": "log_mfa", "hash": "mfa", "mfa_at": timeCreated}},
 	"login_flow":     {{"id": "done", "done_at": timeCreated, "token": "tok_done", "state": "", "user_code": ""}},
 }
 
@@ -324,7 +326,7 @@ var freshColumns = map[string][]string{
 	"person": {"id", "email"}, "member": {"user_id", "name"}, "project": {"id", "name"}, "role_grant": {"id", "role"},
 	"invite": {"id", "hash"}, "reset_link": {"hash"}, "team": {"id", "name"}, "team_member": {"source"}, "login": {"id", "hash"}, "api_key": {"id", "hash"}, "enrol_token": {"id", "hash"},
 	"instance": {"id", "name"}, "session": {"id"}, "ticket": {"hash"}, "resume_nonce": {"nonce"}, "audit_event": {"id"},
-	"login_failure": {"id"}, "role": {"name"}, "idp": {"id", "name"}, "idp_account": {"subject"}, "login_flow": {"id", "token"},
+	"login_failure": {"id"}, "role": {"name"}, "recovery_code": {"hash"}, "login_challenge": {"hash"}, "idp": {"id", "name"}, "idp_account": {"subject"}, "login_flow": {"id", "token"},
 }
 
 // numberArg guesses a number from the parameter's name.

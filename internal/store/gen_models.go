@@ -154,6 +154,26 @@ type Login struct {
 	IDP        sess.IDPID
 }
 
+type LoginBlock struct {
+	Address      string
+	Strikes      int64
+	BlockedUntil int64
+}
+
+type LoginChallenge struct {
+	Org       sess.OrgID
+	Hash      string
+	UserID    sess.UserID
+	Password  string
+	Client    string
+	IDP       sess.IDPID
+	Until     int64
+	Guesses   int64
+	CreatedAt int64
+	ExpiresAt int64
+	UsedAt    *int64
+}
+
 type LoginFailure struct {
 	Subject   string
 	CreatedAt int64
@@ -189,6 +209,12 @@ type LoginFlow struct {
 	DoneAt      *int64
 	DeniedAt    *int64
 	UsedAt      *int64
+}
+
+type LoginPlace struct {
+	Account string
+	Address string
+	UsedAt  int64
 }
 
 type Member struct {

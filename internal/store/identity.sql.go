@@ -251,7 +251,7 @@ func (q *Queries) CreateInvite(ctx context.Context, arg CreateInviteParams) erro
 }
 
 const createLogin = `-- name: CreateLogin :exec
-INSERT INTO login (org, id, hash, user_id, created_at, expires_at, last_used_at, address, client, stage, mfa_at, idp)
+INSERT INTO login (org, id, hash, user_id, created_at, expires_at, last_used_at, address, client, mfa_at, stage, idp)
 VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8, $9, $10, $11)
 `
 
@@ -264,8 +264,8 @@ type CreateLoginParams struct {
 	ExpiresAt int64
 	Address   string
 	Client    string
-	Stage     sess.Stage
 	MFAAt     *int64
+	Stage     sess.Stage
 	IDP       sess.IDPID
 }
 
@@ -279,8 +279,8 @@ func (q *Queries) CreateLogin(ctx context.Context, arg CreateLoginParams) error 
 		arg.ExpiresAt,
 		arg.Address,
 		arg.Client,
-		arg.Stage,
 		arg.MFAAt,
+		arg.Stage,
 		arg.IDP,
 	)
 	return err
@@ -485,38 +485,6 @@ func (q *Queries) GetAPIKeyByHash(ctx context.Context, hash string) (GetAPIKeyBy
 		&i.ActiveLogin,
 		&i.Settings,
 		&i.FactorAt,
-	)
-	return i, err
-}
-
-const getAccount = `-- name: GetAccount :one
-SELECT p.id AS user_id, p.password_hash, m.org, m.active, o.name AS org_name
-FROM person p
-JOIN member m ON m.user_id = p.id
-JOIN org o ON o.id = m.org
-WHERE p.email = $1 AND m.deleted_at IS NULL AND m.pending = 0
-ORDER BY m.active DESC, m.created_at, m.org
-LIMIT 1
-`
-
-type GetAccountRow struct {
-	UserID       sess.UserID
-	PasswordHash string
-	Org          sess.OrgID
-	Active       int64
-	OrgName      string
-}
-
-// What a login by e-mail address needs: the person and the membership that counts, active and oldest first.
-func (q *Queries) GetAccount(ctx context.Context, email string) (GetAccountRow, error) {
-	row := q.db.QueryRowContext(ctx, getAccount, email)
-	var i GetAccountRow
-	err := row.Scan(
-		&i.UserID,
-		&i.PasswordHash,
-		&i.Org,
-		&i.Active,
-		&i.OrgName,
 	)
 	return i, err
 }

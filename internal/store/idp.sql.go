@@ -86,17 +86,6 @@ func (q *Queries) ConfirmLoginFlow(ctx context.Context, iD string, browser strin
 	return result.RowsAffected()
 }
 
-const countConfirmedFactors = `-- name: CountConfirmedFactors :one
-SELECT COUNT(*) FROM factor WHERE org = $1 AND user_id = $2 AND confirmed_at IS NOT NULL
-`
-
-func (q *Queries) CountConfirmedFactors(ctx context.Context, org sess.OrgID, userID sess.UserID) (int64, error) {
-	row := q.db.QueryRowContext(ctx, countConfirmedFactors, org, userID)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
-}
-
 const createIDP = `-- name: CreateIDP :execrows
 
 INSERT INTO idp (org, id, name, kind, settings, secret, valid_seconds, created_at, updated_at)
@@ -833,33 +822,6 @@ func (q *Queries) SendLoginFlow(ctx context.Context, arg SendLoginFlowParams) (i
 		arg.IDP,
 		arg.State,
 		arg.Request,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-const setLoginByIDP = `-- name: SetLoginByIDP :execrows
-UPDATE login SET idp = $3, mfa_at = $4, expires_at = $5 WHERE org = $1 AND hash = $2
-`
-
-type SetLoginByIDPParams struct {
-	Org   sess.OrgID
-	Hash  string
-	IDP   sess.IDPID
-	MFAAt *int64
-	Until int64
-}
-
-// What a login that a provider vouched for knows beside its token; the provider may say how long it is valid at most.
-func (q *Queries) SetLoginByIDP(ctx context.Context, arg SetLoginByIDPParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, setLoginByIDP,
-		arg.Org,
-		arg.Hash,
-		arg.IDP,
-		arg.MFAAt,
-		arg.Until,
 	)
 	if err != nil {
 		return 0, err

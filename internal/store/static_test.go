@@ -10,14 +10,16 @@ import (
 // everyOrg lists the queries on tables with an org that take no org, each with its reason. What is not here must take
 // one; what is here and needn't be fails the test, too.
 var everyOrg = map[string]string{
-	"GetTicketByHash":     "the ticket is all that is known: it tells the org",
-	"GetInviteByHash":     "the invitation's token is all that is known: it tells the org",
-	"GetLoginByHash":      "the login's token is all that is known: it tells the org",
-	"GetAPIKeyByHash":     "the key is all that is known: it tells the org",
-	"GetEnrolTokenByHash": "the enrolment token is all that is known: it tells the org",
-	"GetAccount":          "a login by e-mail address names no org",
-	"GetAgent":            "an agent names its instance, and proves it with the key in that row",
-	"GetSessionByID":      "who resumes by the session's key names only the session, and proves it with the key in that row",
+	"GetTicketByHash":         "the ticket is all that is known: it tells the org",
+	"GetInviteByHash":         "the invitation's token is all that is known: it tells the org",
+	"GetLoginByHash":          "the login's token is all that is known: it tells the org",
+	"GetAPIKeyByHash":         "the key is all that is known: it tells the org",
+	"GetEnrolTokenByHash":     "the enrolment token is all that is known: it tells the org",
+	"ListAccounts":            "a login by e-mail address names no org",
+	"GetLoginChallengeByHash": "the challenge's token is all that is known: it tells the org",
+	"PurgeLoginChallenges":    "housekeeping by age",
+	"GetAgent":                "an agent names its instance, and proves it with the key in that row",
+	"GetSessionByID":          "who resumes by the session's key names only the session, and proves it with the key in that row",
 
 	"FindIDP": "the URL that was registered at the provider names only the provider: it tells the org",
 	"AnyIDP":  "whether a browser can be needed at all is said to everybody, and nothing else",
@@ -45,8 +47,8 @@ var everyOrg = map[string]string{
 
 // boxTables have no org.
 // They belong to the box; a person's passwords and reset links are the same in every org.
-// So do logins under way: nobody is known when one begins.
-var boxTables = []string{"org", "person", "node", "login_failure", "password_history", "reset_link", "login_flow"}
+// So do logins under way, and what guards them: nobody is known when one begins.
+var boxTables = []string{"org", "person", "node", "login_failure", "password_history", "reset_link", "login_flow", "login_place", "login_block"}
 
 // tenantColumn gives the column of a table that says whose a row is; none for tables of the box.
 func tenantColumn(t *testing.T, table string) string {

@@ -154,6 +154,25 @@ CREATE TABLE recovery_code (
     FOREIGN KEY (org, user_id) REFERENCES member (org, user_id)
 );
 
+-- Whoever gave the right password and has a second factor gets one of these for its code: once, for a short time, for a
+-- few guesses.
+CREATE TABLE login_challenge (
+    org        TEXT NOT NULL,
+    hash       TEXT NOT NULL UNIQUE, -- hex SHA-256 of the token
+    user_id    TEXT NOT NULL,
+    password   TEXT NOT NULL, -- hex SHA-256 of the password's hash: a password changed meanwhile voids it; empty: a provider vouched
+    client     TEXT NOT NULL,
+    idp        TEXT NOT NULL, -- id of that provider
+    until      BIGINT NOT NULL, -- the login is valid no longer than that; 0: as organisation and member say
+    guesses    BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at    BIGINT,
+    PRIMARY KEY (org, hash),
+    FOREIGN KEY (org, user_id) REFERENCES member (org, user_id)
+);
+CREATE INDEX login_challenge_expiry ON login_challenge (expires_at);
+
 -- One-time links with which an invited person becomes a member.
 CREATE TABLE invite (
     org        TEXT NOT NULL REFERENCES org (id),
@@ -460,15 +479,32 @@ CREATE TABLE audit_checkpoint (
     PRIMARY KEY (log, size)
 );
 
--- Failed logins, counted by account and by address.
+-- Failed logins, counted by account, by account and address where that account has logged in from, and by address.
 CREATE TABLE login_failure (
-    subject    TEXT NOT NULL, -- "account:…" or "address:…"
+    subject    TEXT NOT NULL, -- "account:…", "account:…@ADDRESS" or "address:…"
     created_at BIGINT NOT NULL,
     id         TEXT NOT NULL,
     PRIMARY KEY (subject, created_at, id)
 );
 
+-- From where an account has logged in: failures elsewhere don't lock it out there.
+CREATE TABLE login_place (
+    account TEXT NOT NULL, -- as in login_failure
+    address TEXT NOT NULL, -- an IPv6 address stands for its /64
+    used_at BIGINT NOT NULL,
+    PRIMARY KEY (account, address)
+);
+
+-- Addresses that failed too often: each time for twice as long.
+CREATE TABLE login_block (
+    address       TEXT PRIMARY KEY,
+    strikes       BIGINT NOT NULL,
+    blocked_until BIGINT NOT NULL
+);
+
 -- +goose Down
+DROP TABLE login_block;
+DROP TABLE login_place;
 DROP TABLE login_failure;
 DROP TABLE audit_checkpoint;
 DROP TABLE audit_hash;
@@ -487,6 +523,7 @@ DROP TABLE idp_account;
 DROP TABLE idp;
 DROP TABLE login;
 DROP TABLE invite;
+DROP TABLE login_challenge;
 DROP TABLE recovery_code;
 DROP TABLE factor;
 DROP TABLE policy;

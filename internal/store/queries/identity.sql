@@ -28,16 +28,6 @@ INSERT INTO person (id, email, password_hash, created_at) VALUES ($1, $2, $3, $4
 -- name: SetPersonPassword :execrows
 UPDATE person SET password_hash = $2 WHERE id = $1;
 
--- name: GetAccount :one
--- What a login by e-mail address needs: the person and the membership that counts, active and oldest first.
-SELECT p.id AS user_id, p.password_hash, m.org, m.active, o.name AS org_name
-FROM person p
-JOIN member m ON m.user_id = p.id
-JOIN org o ON o.id = m.org
-WHERE p.email = $1 AND m.deleted_at IS NULL AND m.pending = 0
-ORDER BY m.active DESC, m.created_at, m.org
-LIMIT 1;
-
 -- name: CreateMember :execrows
 -- 0 rows: the name is taken, or the user is a member.
 INSERT INTO member (org, user_id, kind, name, active, created_at) VALUES ($1, $2, $3, $4, 1, $5) ON CONFLICT DO NOTHING;
@@ -91,7 +81,7 @@ UPDATE invite SET used_at = sqlc.arg(now)
 WHERE org = $1 AND id = $2 AND used_at IS NULL AND expires_at > sqlc.arg(now);
 
 -- name: CreateLogin :exec
-INSERT INTO login (org, id, hash, user_id, created_at, expires_at, last_used_at, address, client, stage, mfa_at, idp)
+INSERT INTO login (org, id, hash, user_id, created_at, expires_at, last_used_at, address, client, mfa_at, stage, idp)
 VALUES ($1, $2, $3, $4, $5, $6, $5, $7, $8, $9, $10, $11);
 
 -- name: GetLoginByHash :one

@@ -67,13 +67,6 @@ UPDATE login SET revoked_at = sqlc.arg(now)
 WHERE org = $1 AND idp = $2 AND revoked_at IS NULL AND expires_at > sqlc.arg(now)
 RETURNING id;
 
--- name: SetLoginByIDP :execrows
--- What a login that a provider vouched for knows beside its token; the provider may say how long it is valid at most.
-UPDATE login SET idp = sqlc.arg(idp), mfa_at = sqlc.arg(mfa_at), expires_at = sqlc.arg(until) WHERE org = $1 AND hash = $2;
-
--- name: CountConfirmedFactors :one
-SELECT COUNT(*) FROM factor WHERE org = $1 AND user_id = $2 AND confirmed_at IS NOT NULL;
-
 -- name: FindTeamForIDP :one
 SELECT id FROM team WHERE org = $1 AND name = $2;
 
