@@ -16,7 +16,8 @@ import (
 )
 
 func (a *app) loginCmd() *cobra.Command {
-	var email, passwordFile, newFile string
+	var email, passwordFile string
+	var r rest
 	var forgot bool
 	var by browserLogin
 	c := &cobra.Command{
@@ -40,26 +41,27 @@ func (a *app) loginCmd() *cobra.Command {
 				return usagef(cmd, "%q is too much: name an e-mail address with --email", args[0])
 			case len(args) > 0:
 				email = args[0]
-			case passwordFile == "-" && newFile == "-":
-				return usagef(cmd, "standard input can hold one of the two passwords")
+			case passwordFile == "-" && (r.newFile == "-" || r.codeFile == "-"):
+				return usagef(cmd, "standard input can hold one of them only")
 			}
 			if forgot {
 				return a.forgot(cmd.Context(), email)
 			}
-			return a.login(cmd.Context(), by, email, passwordFile, newFile)
+			return a.login(cmd.Context(), by, email, passwordFile, r)
 		},
 	}
 	c.Flags().StringVar(&email, "email", "", "the e-mail `address` to log in with")
 	c.Flags().StringVar(&email, "user", "", "the same as --email")
 	c.Flags().StringVar(&passwordFile, "password-file", "", "read the password from `FILE`, or from standard input with -")
-	c.Flags().StringVar(&newFile, "new-password-file", "", "after a temporary password: read the new one from `FILE`, or from standard input with -")
+	c.Flags().StringVar(&r.newFile, "new-password-file", "", "after a temporary password: read the new one from `FILE`, or from standard input with -")
 	c.Flags().BoolVar(&forgot, "forgot", false, "have a link mailed that sets a new password")
+	codeFlag(c, &r.codeFile)
 	by.register(c)
 	c.Flags().StringVar(&by.org, "org", "", "the organisation's `NAME`, if you are in several or log in by a browser")
 	return a.jsonFlag(c)
 }
 
-func (a *app) login(ctx context.Context, by browserLogin, email, passwordFile, newFile string) error {
+func (a *app) login(ctx context.Context, by browserLogin, email, passwordFile string, r rest) error {
 	server, err := a.loginServer()
 	if err != nil {
 		return err
@@ -71,7 +73,7 @@ func (a *app) login(ctx context.Context, by browserLogin, email, passwordFile, n
 		if err != nil {
 			return err
 		}
-		return by.login(ctx, a, server)
+		return by.login(ctx, a, server, r)
 	}
 	if email == "" {
 		c, err := a.config()
@@ -86,20 +88,37 @@ func (a *app) login(ctx context.Context, by browserLogin, email, passwordFile, n
 	if err != nil {
 		return err
 	}
-	var in api.LoginIn
-	in.Body.Email, in.Body.Password, in.Body.Client = email, password, clientName()
-	done := a.busy("logging in")
-	out, err := api.Call(ctx, a.openAs(server, "").API, api.Login, in)
-	done()
+	out, err := a.firstFactor(ctx, server, email, password, by.org)
 	if err != nil {
 		return noLoginHint(err)
 	}
-	if out.Stage == sess.StagePassword {
-		if err := a.leaveTemporary(ctx, server, out, password, newFile); err != nil {
-			return err
+	r.password = password
+	return a.complete(ctx, server, out, r)
+}
+
+// firstFactor shows the server e-mail address and password. Who is in several organisations and named none chooses one.
+func (a *app) firstFactor(ctx context.Context, server link.Server, email, password, org string) (api.LoginOut, error) {
+	for {
+		var in api.LoginIn
+		in.Body.Email, in.Body.Password, in.Body.Org, in.Body.Client = email, password, org, clientName()
+		done := a.busy("logging in")
+		out, err := api.Call(ctx, a.openAs(server, "").API, api.Login, in)
+		done()
+		if err != nil || len(out.Orgs) == 0 {
+			return out, err
+		}
+		names := make([]string, len(out.Orgs))
+		for i, name := range out.Orgs {
+			names[i] = cell(name)
+		}
+		if !terminal(a.in) {
+			return out, sess.New(sess.CodeInvalid, "you are in several organisations", "name one with --org: "+strings.Join(names, ", "))
+		}
+		a.note("you are in several organisations: %s", strings.Join(names, ", "))
+		if org, err = a.ask("Organisation: "); err != nil {
+			return out, err
 		}
 	}
-	return a.loggedIn(server, out)
 }
 
 // loginServer is the server to log in to, asked for when nothing names one.
@@ -226,7 +245,7 @@ func (a *app) accept(ctx context.Context, raw, email, passwordFile string) error
 	if err != nil {
 		return noLoginHint(err)
 	}
-	return a.loggedIn(server, out)
+	return a.complete(ctx, server, out, rest{password: password})
 }
 
 func (a *app) acceptWith(ctx context.Context, server link.Server, in api.AcceptIn) (api.LoginOut, error) {

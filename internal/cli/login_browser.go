@@ -57,7 +57,7 @@ func (b *browserLogin) wanted(ctx context.Context, a *app, server link.Server, p
 }
 
 // login logs in by a browser.
-func (b *browserLogin) login(ctx context.Context, a *app, server link.Server) error {
+func (b *browserLogin) login(ctx context.Context, a *app, server link.Server, r rest) error {
 	ctx, cancel := context.WithTimeout(ctx, browserPatience)
 	defer cancel()
 	way := b.byPort
@@ -71,16 +71,7 @@ func (b *browserLogin) login(ctx context.Context, a *app, server link.Server) er
 	if err != nil {
 		return err
 	}
-	if out.Stage == sess.StagePassword {
-		old, err := a.password("", "Temporary password: ", false)
-		if err != nil {
-			return err
-		}
-		if err := a.leaveTemporary(ctx, server, out, old, ""); err != nil {
-			return err
-		}
-	}
-	return a.loggedIn(server, out)
+	return a.complete(ctx, server, out, r)
 }
 
 // byPort has the browser come back to a port of this machine (RFC 8252), with a code that serves only who knows the verifier

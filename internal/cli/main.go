@@ -93,7 +93,7 @@ func (a *app) root() *cobra.Command {
 	add("admin", a.idpCmd())
 	add("admin", a.groupCmd(), a.projectCmd(), a.grantCmd())
 	add("admin", a.roleCmd(), a.policyCmd())
-	add("login", a.loginCmd(), a.acceptCmd(), a.passwordCmd(), a.resetCmd(), a.whoamiCmd(), a.logoutCmd(), a.apiCmd(), a.versionCmd())
+	add("login", a.loginCmd(), a.acceptCmd(), a.passwordCmd(), a.mfaCmd(), a.resetCmd(), a.whoamiCmd(), a.logoutCmd(), a.apiCmd(), a.versionCmd())
 	root.AddCommand(a.genCmd(), environmentTopic(), exitTopic())
 	return root
 }

@@ -139,8 +139,13 @@ func (a *app) startSession(ctx context.Context, o client.StartOptions) (*client.
 	if err != nil {
 		return nil, err
 	}
-	defer a.busy("starting a session on " + o.Instance)()
-	return c.Start(ctx, o)
+	var s *client.Session
+	err = a.withFactor(ctx, func() (err error) {
+		defer a.busy("starting a session on " + o.Instance)()
+		s, err = c.Start(ctx, o)
+		return err
+	})
+	return s, err
 }
 
 // driveTerminal drives a session on our terminal and tells how it was left.

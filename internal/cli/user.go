@@ -14,7 +14,7 @@ import (
 
 func (a *app) userCmd() *cobra.Command {
 	return parent("user", "People and machine users: invite, make, see and take away", a.userInviteCmd(), a.userCreateCmd(), a.userListCmd(), a.userShowCmd(),
-		a.userSetCmd(), a.userResetCmd(), a.userRevokeCmd(),
+		a.userSetCmd(), a.userResetCmd(), a.userRevokeCmd(), a.userResetMFACmd(), a.userUnlockCmd(),
 		a.userStateCmd("deactivate", "Deactivate users; what they have running ends, and nothing of theirs works until they are reactivated", "deactivated %s", api.DeactivateUser),
 		a.userStateCmd("reactivate", "Reactivate users: they have back what they had", "reactivated %s", api.ReactivateUser), a.userDeleteCmd())
 }
@@ -195,6 +195,14 @@ func (a *app) userStateCmd(use, short, done string, op api.Op[api.UserRef, api.N
 
 func (a *app) userRevokeCmd() *cobra.Command {
 	return a.userStateCmd("revoke", "End all logins, keys and live sessions of users; they may log in again", "revoked all that %s had", api.RevokeUser)
+}
+
+func (a *app) userResetMFACmd() *cobra.Command {
+	return a.userStateCmd("reset-mfa", "Remove the second factors of users who lost them", "removed the second factor of %s", api.ResetMFA)
+}
+
+func (a *app) userUnlockCmd() *cobra.Command {
+	return a.userStateCmd("unlock", "Let users try again at once who failed to log in too often", "unlocked %s", api.UnlockUser)
 }
 
 func (a *app) userDeleteCmd() *cobra.Command {

@@ -13,10 +13,11 @@ func matrixEntries() map[string]entry {
 	admin := []sess.Role{sess.RoleAdmin}
 	everywhere := []sess.Stage{sess.StagePassword, sess.StageMFA}
 	token, key, grant := map[string]string{"id": "token"}, map[string]string{"id": "key"}, map[string]string{"id": "grant"}
+	mfa, code, none := []sess.Stage{sess.StageMFA}, `{"code":"123456"}`, []sess.Code{sess.CodeNotFound}
 	recording := map[string]string{"session": "recording"}
 	return map[string]entry{
 		"server": {guarded: "it tells nothing that is anybody's"},
-		"login":  {guarded: "the password", body: `{"email":"a@example.com","password":"x"}`},
+		"login":  {guarded: "the password", body: `{"email":"none, so that no failure counts","password":"x"}`},
 		"accept": {guarded: "the invitation", body: `{"token":"sesi_x","password":"a long enough 7 password"}`},
 		"enrol": {
 			guarded: "the enrolment token",
@@ -32,6 +33,15 @@ func matrixEntries() map[string]entry {
 		"org-show":   {act: policy.OrgShow},
 		"org-rename": {act: policy.OrgRename, body: `{"name":"{new}"}`},
 		"org-set":    {act: policy.OrgSet, body: `{"settings":{"key-validity":"30d"}}`},
+		"login-mfa":          {guarded: "the challenge", body: `{"challenge":"sesc_x","code":"123456"}`},
+		"mfa-list":           {act: policy.MFAList, stages: mfa},
+		"mfa-verify":         {act: policy.MFAVerify, stages: mfa, body: code, fails: none},
+		"mfa-enrol":          {act: policy.MFAEnrol, stages: mfa},
+		"mfa-confirm":        {act: policy.MFAEnrol, stages: mfa, body: code, fails: []sess.Code{sess.CodeNotFound, sess.CodeMFA}},
+		"mfa-remove":         {act: policy.MFARemove, body: code, fails: none},
+		"mfa-recovery-codes": {act: policy.MFARecoveryCodes, body: code, fails: none},
+		"user-reset-mfa":     {act: policy.UserResetMFA},
+		"user-unlock":        {act: policy.UserUnlock, fails: []sess.Code{sess.CodeInvalid}},
 
 		"token-create": {act: policy.TokenCreate, body: `{"uses":1,"project":"default"}`},
 		"token-list":   {act: policy.TokenList},
