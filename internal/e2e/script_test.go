@@ -57,7 +57,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "sh": cmdSh, "set": cmdSet, "until": cmdUntil,
 			"smtp": cmdSMTP, "totp": cmdTOTP,
-			"own":  cmdOwn, "server": cmdServer, "agent": cmdAgent,
+			"own": cmdOwn, "server": cmdServer, "agent": cmdAgent,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {

@@ -247,7 +247,10 @@ func (s *Service) newLogin(ctx context.Context, tx *gate.Tx, how loginSpec) (api
 // stageOf is what a login has to do first: its own, or the second factor that the organisation demands of it. The
 // organisation may have begun to demand it a moment ago.
 func stageOf(own sess.Stage, st sess.Settings, mfaAt *int64) sess.Stage {
-	if own == sess.StageNone && st.RequireMFA && mfaAt == nil {
+	switch {
+	case own == sess.StageMFA && mfaAt != nil:
+		return sess.StageNone // it was shown since
+	case own == sess.StageNone && st.RequireMFA && mfaAt == nil:
 		return sess.StageMFA
 	}
 	return own

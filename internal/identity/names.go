@@ -18,7 +18,6 @@ const (
 	maxLabels     = 64
 	maxLabelName  = 63
 	maxLabelValue = 128 // bytes
-	maxOrgName    = 63
 	maxText       = 255 // bytes of a claim of a machine or a client about itself
 )
 

@@ -187,7 +187,7 @@ func (s *Service) livesUntil(ctx context.Context, tx *gate.Tx, who sess.Principa
 
 // loginBeside makes the login in the other organisation.
 func (s *Service) loginBeside(ctx context.Context, tx *gate.Tx, to store.FindMembershipRow, client string, until time.Time) (api.LoginOut, error) {
-	out, err := s.newLogin(ctx, tx, client)
+	out, err := s.newLogin(ctx, tx, loginSpec{client: client})
 	if err != nil {
 		return out, err
 	}

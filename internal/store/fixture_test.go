@@ -111,12 +111,11 @@ var variants = map[string][]map[string]any{
 	"resume_nonce":   {{"session": "ses_exited", "nonce": "other"}},
 	"ticket":         {{"hash": "old", "expires_at": timeCreated + 1}},
 	"idp":            {{"id": "idp_lone", "name": "lone"}},
-	"factor":         {{"kind": "confirmed", "confirmed_at": timeCreated}},
+	"factor":         {{"kind": "confirmed", "confirmed_at": timeCreated, "last_counter": 0}},
 	"person":         {{"id": "usr_temp", "email": "temp", "password_expires_at": timeExpires}},
 	"member":         {{"user_id": "usr_gone", "name": "gone", "deleted_at": timeCreated}, {"user_id": "usr_invited", "name": "invited", "pending": 1}},
 	"team":           {{"id": "grp_other", "name": "other"}},
 	"team_member":    {{"source": "idp"}},
-	"factor":         {{"kind": "confirmed", "confirmed_at": timeCreated, "last_counter": 0}},
 	"login":          {{"id": "log_mfa", "hash": "mfa", "mfa_at": timeCreated}},
 	"login_flow":     {{"id": "done", "done_at": timeCreated, "token": "tok_done", "state": "", "user_code": ""}},
 }
