@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 
@@ -194,4 +195,47 @@ func TestStagedLoginIsNoneForKeys(t *testing.T) {
 	})
 	_, err := w.Authenticate(t.Context(), key.Secret, home)
 	w.wantCode("a key beside a login without its second factor", err, sess.CodeUnauthenticated)
+}
+
+// The policy of the guide by which a project admin does not get out of what labels and names forbid.
+func TestGuideKeepsWhatRulesAskForToOrgAdmins(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t))
+	ada := w.admin()
+	w.enrol(w.token(ada, 1, nil).Secret, "web-1")
+	pam := w.member(ada.Org, "pam@example.com")
+	w.give(ada, pam.Name, "", sess.RoleProjectAdmin, "default")
+	guide, err := os.ReadFile("../../docs/guides/policies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(guide), "## Who may change what rules ask for")
+	_, after, _ = strings.Cut(after, "```cedar\n")
+	body, _, _ := strings.Cut(after, "```")
+	patch := func(who sess.Principal) (errs []error) {
+		prod := "dev"
+		i := api.InstancePatchIn{InstanceRef: api.InstanceRef{Instance: "web-1"}}
+		i.Body.Labels = map[string]*string{"env": &prod}
+		_, err := w.PatchInstance(t.Context(), who, i)
+		var p api.ProjectPatchIn
+		p.Project, p.Body.Name = "default", "default"
+		_, err2 := w.PatchProject(t.Context(), who, p)
+		return []error{err, err2}
+	}
+	for _, err := range patch(pam) {
+		if w.saw(err) != nil {
+			t.Errorf("without the policy: %v", err)
+		}
+	}
+	put := api.PolicyPutIn{PolicyRef: api.PolicyRef{Policy: "kept"}}
+	put.Body.Body = body
+	must[api.Policy](w, "put")(w.PutPolicy(t.Context(), ada, put))
+	for _, err := range patch(pam) {
+		w.wantCode("with it", err, sess.CodeDenied)
+	}
+	for _, err := range patch(ada) {
+		if w.saw(err) != nil {
+			t.Errorf("an org admin: %v", err)
+		}
+	}
 }
