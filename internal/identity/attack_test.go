@@ -195,6 +195,11 @@ func TestStagedLoginIsNoneForKeys(t *testing.T) {
 	})
 	_, err := w.Authenticate(t.Context(), key.Secret, home)
 	w.wantCode("a key beside a login without its second factor", err, sess.CodeUnauthenticated)
+	storetest.Write(t, w.db, func(ctx context.Context, tx *store.Tx) error {
+		_, err := tx.SetLoginMFA(ctx, bob.Org, sess.LoginID(bob.CredentialID), new(store.Micros(w.clock())))
+		return err
+	})
+	w.who(key.Secret) // it was shown
 }
 
 // The policy of the guide by which a project admin does not get out of what labels and names forbid.

@@ -128,7 +128,8 @@ func TestCodeServesOnce(t *testing.T) {
 		w := newWorld(t, db)
 		ada := w.admin()
 		secret, recovery := w.enrolled(ada)
-		for what, code := range map[string]api.CodeIn{"app": w.appCode(secret, 0), "recovery code": codeIn(recovery[3])} {
+		for i, what := range []string{"app", "recovery code"} { // in this order: the app's code is of now
+			code := []api.CodeIn{w.appCode(secret, 0), codeIn(recovery[3])}[i]
 			var mu sync.Mutex
 			var wg sync.WaitGroup
 			in := 0

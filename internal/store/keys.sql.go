@@ -19,7 +19,7 @@ WHERE s.node = $1 AND s.state <> 'ended' AND s.credential = 'api_key'
   AND (k.expires_at <= CAST($2 AS BIGINT) OR k.revoked_at IS NOT NULL
     OR (m.valid_seconds > 0 AND k.created_at + m.valid_seconds * 1000000 <= CAST($2 AS BIGINT))
     OR (m.active_login = 1 AND NOT EXISTS (SELECT 1 FROM login l
-      WHERE l.org = m.org AND l.user_id = m.user_id AND l.revoked_at IS NULL AND l.stage = '' AND l.expires_at > CAST($2 AS BIGINT)
+      WHERE l.org = m.org AND l.user_id = m.user_id AND l.revoked_at IS NULL AND (l.stage = '' OR l.stage = 'mfa' AND l.mfa_at IS NOT NULL) AND l.expires_at > CAST($2 AS BIGINT)
         AND (m.valid_seconds = 0 OR l.created_at + m.valid_seconds * 1000000 > CAST($2 AS BIGINT)))))
 ORDER BY s.id
 `

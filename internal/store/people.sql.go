@@ -87,7 +87,7 @@ func (q *Queries) CountInProject(ctx context.Context, now int64, org sess.OrgID,
 
 const countLiveLogins = `-- name: CountLiveLogins :one
 SELECT COUNT(*) FROM login
-WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > $3 AND stage = ''
+WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > $3 AND (stage = '' OR stage = 'mfa' AND mfa_at IS NOT NULL)
   AND last_used_at > $4 AND created_at > $5
 `
 

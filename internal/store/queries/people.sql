@@ -249,7 +249,7 @@ SELECT id FROM api_key WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL AN
 -- name: CountLiveLogins :one
 -- The logins of a user that are good for something: used since a time, begun after another, with nothing left to do first.
 SELECT COUNT(*) FROM login
-WHERE org = sqlc.arg(org) AND user_id = sqlc.arg(user_id) AND revoked_at IS NULL AND expires_at > sqlc.arg(now) AND stage = ''
+WHERE org = sqlc.arg(org) AND user_id = sqlc.arg(user_id) AND revoked_at IS NULL AND expires_at > sqlc.arg(now) AND (stage = '' OR stage = 'mfa' AND mfa_at IS NOT NULL)
   AND last_used_at > sqlc.arg(used_since) AND created_at > sqlc.arg(begun_since);
 
 -- name: SetLoginStage :execrows
