@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,7 @@ const (
 
 	// A hash holds its memory and a core for its time, so few run at once and few wait.
 	maxHashing   = 2
+	trimDelay    = 10 * time.Second // after the last one, its memory goes back to the system: more than all else an idle server has
 	maxWaiting   = 16
 	hashPatience = 10 * time.Second // in the queue
 
@@ -48,6 +50,7 @@ type hasher struct {
 	params HashParams
 	slots  chan struct{}
 	queued atomic.Int64 // running and waiting
+	trim   *time.Timer
 	count  atomic.Int64 // hashes made, for tests: each answer to a login costs exactly one
 }
 
@@ -58,7 +61,8 @@ func newHasher(p HashParams) *hasher {
 	if p.Passes == 0 {
 		p.Passes = 3
 	}
-	return &hasher{params: p, slots: make(chan struct{}, maxHashing)}
+	trim := time.AfterFunc(trimDelay, debug.FreeOSMemory)
+	return &hasher{params: p, slots: make(chan struct{}, maxHashing), trim: trim}
 }
 
 // enter waits for a slot. The caller calls leave when enter returned nil.
@@ -83,7 +87,9 @@ func (h *hasher) enter(ctx context.Context) error {
 
 func (h *hasher) leave() {
 	<-h.slots
-	h.queued.Add(-1)
+	if h.queued.Add(-1) == 0 {
+		h.trim.Reset(trimDelay)
+	}
 }
 
 func errBusy() *sess.Error {

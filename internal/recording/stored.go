@@ -45,7 +45,7 @@ func appendRawFrame(dst, raw []byte) []byte {
 		if n == len(raw) {
 			head |= 1 // the last one
 		}
-		dst = append(dst, byte(head), byte(head>>8), byte(head>>16))
+		dst = append(dst, byte(head), byte(head>>8), byte(head>>16)) //nolint:gosec // three bytes, little-endian
 		dst = append(dst, raw[:n]...)
 		if raw = raw[n:]; len(raw) == 0 {
 			return dst

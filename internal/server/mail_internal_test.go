@@ -68,7 +68,7 @@ func (s postSession) Logout() error { return nil }
 func office(t *testing.T, secure bool, answers ...int) (*postOffice, string) {
 	t.Helper()
 	p := &postOffice{answers: answers}
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
