@@ -95,8 +95,12 @@ func TestSecondFactorAtATerminal(t *testing.T) {
 	if err := w.do("policy", "put", "fresh", file("fresh.cedar", fresh)); err != nil {
 		t.Fatal(err)
 	}
-	for a := w.ask(nil, "exec", "web-1", "--", "true"); a.code == 0; a = w.ask(nil, "exec", "web-1", "--", "true") {
+	a := w.ask(nil, "exec", "web-1", "--", "true")
+	for ; a.code == 0; a = w.ask(nil, "exec", "web-1", "--", "true") {
 		<-time.After(300 * time.Millisecond) // the factor of the login grows old
+	}
+	if !strings.Contains(string(a.err), "second factor") {
+		t.Fatalf("a factor that is not fresh: exit %d, %s", a.code, a.err)
 	}
 	s = w.sit(t, "start", "web-1", "--", "sh", "-c", "echo in''side; read x")
 	s.see("second factor")
