@@ -23,11 +23,35 @@ type config struct {
 
 // serverConf is one server.
 type serverConf struct {
-	Pin       string    `json:"pin,omitempty"` // "sha256:HEX"
-	Email     string    `json:"email,omitempty"`
-	Org       string    `json:"org,omitempty"`
+	Pin    string               `json:"pin,omitempty"`    // "sha256:HEX"
+	Email  string               `json:"email,omitempty"`  // who logged in last
+	Org    string               `json:"org,omitempty"`    // name of the organisation used last
+	OrgID  string               `json:"org_id,omitempty"` // key of Logins: the one that commands use
+	Logins map[string]loginConf `json:"logins,omitempty"` // by the organisation's id
+
+	// Files of former versions had one login for each server; see former.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
-	Keyring   bool      `json:"keyring,omitempty"` // the login is in the system's keyring, not in credentials.json
+	Keyring   bool      `json:"keyring,omitempty"`
+}
+
+// loginConf is one login, without its token.
+type loginConf struct {
+	Org       string    `json:"org,omitempty"` // name
+	Email     string    `json:"email,omitempty"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	Keyring   bool      `json:"keyring,omitempty"` // it is in the system's keyring, not in credentials.json
+}
+
+// former reads what a file of a former version says: the only login of a server, under an empty id.
+func (s serverConf) former() serverConf {
+	if s.ExpiresAt.IsZero() {
+		return s
+	}
+	if s.Logins == nil {
+		s.Logins = map[string]loginConf{"": {Org: s.Org, Email: s.Email, ExpiresAt: s.ExpiresAt, Keyring: s.Keyring}}
+	}
+	s.ExpiresAt, s.Keyring = time.Time{}, false
+	return s
 }
 
 // maxConfig bounds the files read, in bytes.
@@ -60,6 +84,9 @@ func (a *app) config() (*config, error) {
 	}
 	if c.Servers == nil {
 		c.Servers = map[string]serverConf{}
+	}
+	for name, s := range c.Servers {
+		c.Servers[name] = s.former()
 	}
 	a.conf = c
 	return c, nil

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,7 +15,7 @@ import (
 	"github.com/sessctl/sess/internal/sess"
 )
 
-// keyringService names our entries in the system's keyring; the account is the server's URL.
+// keyringService names our entries in the system's keyring; the account is the server's URL and the organisation's id.
 const keyringService = "sessctl"
 
 // keyringPatience bounds one call to the keyring: a locked one without anybody to ask would hang.
@@ -22,41 +23,99 @@ const keyringPatience = time.Second
 
 var errKeyringSlow = errors.New("the keyring does not answer")
 
+// credentialName names a login in the keyring and in credentials.json. That of a former version has no id.
+func credentialName(server, org string) string {
+	if org == "" {
+		return server
+	}
+	return server + " " + org
+}
+
+// wantedOrg is the organisation that was named: --org, or SESSCTL_ORG. Empty: the one used last.
+func (a *app) wantedOrg() string {
+	if a.org != "" {
+		return a.org
+	}
+	return a.getenv("SESSCTL_ORG")
+}
+
+// pickLogin finds the login kept for a server: in the organisation that was named, or the one used last.
+func (a *app) pickLogin(server link.Server) (id string, l loginConf, err error) {
+	c, err := a.config()
+	if err != nil {
+		return "", l, err
+	}
+	s := c.Servers[key(server)]
+	name := a.wantedOrg()
+	if name == "" {
+		if l, ok := s.Logins[s.OrgID]; ok {
+			return s.OrgID, l, nil
+		}
+		hint := "sessctl login --server " + server.String()
+		if len(s.Logins) > 0 {
+			hint += `; you are logged in to other organisations there: "sessctl context list"`
+		}
+		return "", l, sess.New(sess.CodeUnauthenticated, "not logged in to "+server.URL.Host, hint)
+	}
+	for id, l := range s.Logins {
+		if id == name || l.Org == name {
+			return id, l, nil
+		}
+	}
+	hint := "sessctl login --server " + server.String() + " --org " + name
+	if len(s.Logins) > 0 {
+		hint += `, or "sessctl org use ` + name + `" from where you are`
+	}
+	return "", l, sess.New(sess.CodeUnauthenticated, fmt.Sprintf("not logged in to the organisation %q at %s", name, server.URL.Host), hint)
+}
+
 // bearer finds what to show to server: SESSCTL_API_KEY, or the login kept for it.
 func (a *app) bearer(server link.Server) (string, error) {
 	if k := a.getenv("SESSCTL_API_KEY"); k != "" {
+		if a.org != "" {
+			return "", sess.New(sess.CodeInvalid, "SESSCTL_API_KEY is set: an API key is of one organisation, and --org can't choose another", "leave --org out")
+		}
 		return k, nil
 	}
-	c, err := a.config()
+	id, entry, err := a.pickLogin(server)
 	if err != nil {
 		return "", err
 	}
-	name := key(server)
-	entry := c.Servers[name]
-	token := ""
-	if entry.Keyring {
-		err = within(keyringPatience, func() (err error) { token, err = keyring.Get(keyringService, name); return err })
-		if err != nil && !errors.Is(err, keyring.ErrNotFound) {
-			return "", sess.New(sess.CodeUnauthenticated, "the login is in the system's keyring, which can't be read now",
-				"unlock the keyring, or log in again: sessctl login --server "+server.String())
-		}
-	} else {
-		tokens, err := a.credentials()
-		if err != nil {
-			return "", err
-		}
-		token = tokens[name]
+	again := "sessctl login --server " + server.String()
+	if entry.Org != "" {
+		again += " --org " + entry.Org
 	}
-	if token == "" {
-		return "", sess.New(sess.CodeUnauthenticated, "not logged in to "+server.URL.Host, "sessctl login --server "+server.String())
+	token, err := a.token(credentialName(key(server), id), entry)
+	if errors.Is(err, errKeyring) {
+		return "", sess.New(sess.CodeUnauthenticated, "the login is in the system's keyring, which can't be read now", "unlock the keyring, or log in again: "+again)
 	}
-	if !entry.ExpiresAt.IsZero() && a.now().After(entry.ExpiresAt) {
-		return "", sess.New(sess.CodeUnauthenticated, "the login at "+server.URL.Host+" has expired", "sessctl login")
+	switch {
+	case err != nil:
+		return "", err
+	case token == "":
+		return "", sess.New(sess.CodeUnauthenticated, "not logged in to "+server.URL.Host, again)
+	case !entry.ExpiresAt.IsZero() && a.now().After(entry.ExpiresAt):
+		return "", sess.New(sess.CodeUnauthenticated, "the login at "+server.URL.Host+" has expired", again)
 	}
 	return token, nil
 }
 
-// credentials reads credentials.json: login tokens by server.
+var errKeyring = errors.New("the keyring can't be read")
+
+// token reads a login's token from where it is kept; empty: it is not there.
+func (a *app) token(name string, entry loginConf) (token string, err error) {
+	if !entry.Keyring {
+		tokens, err := a.credentials()
+		return tokens[name], err
+	}
+	err = within(keyringPatience, func() (err error) { token, err = keyring.Get(keyringService, name); return err })
+	if err != nil && !errors.Is(err, keyring.ErrNotFound) {
+		return "", errKeyring
+	}
+	return token, nil
+}
+
+// credentials reads credentials.json: login tokens by credentialName.
 func (a *app) credentials() (map[string]string, error) {
 	d, err := a.dir()
 	if err != nil {
@@ -70,17 +129,15 @@ func (a *app) credentials() (map[string]string, error) {
 	return tokens, readJSON(path, &tokens)
 }
 
-// remember keeps a new login, in the keyring when there is one, and makes its server the current one.
+// remember keeps a new login, in the keyring when there is one, and makes its server and organisation the current ones.
 func (a *app) remember(server link.Server, l api.LoginOut) error {
 	c, err := a.config()
 	if err != nil {
 		return err
 	}
-	name := key(server)
-	entry := serverConf{Email: l.Email, Org: l.OrgName, ExpiresAt: l.ExpiresAt}
-	if server.Pin != nil {
-		entry.Pin = pinString(server)
-	}
+	host := key(server)
+	id, name := string(l.Org), credentialName(host, string(l.Org))
+	entry := loginConf{Org: l.OrgName, Email: l.Email, ExpiresAt: l.ExpiresAt}
 	entry.Keyring = a.hasKeyring() && within(keyringPatience, func() error { return keyring.Set(keyringService, name, l.Token) }) == nil
 	token := l.Token
 	if entry.Keyring {
@@ -93,32 +150,52 @@ func (a *app) remember(server link.Server, l api.LoginOut) error {
 		d, _ := a.dir()
 		a.note("sessctl: there is no keyring here, so the login is kept in %s (mode 0600)", filepath.Join(d, "credentials.json"))
 	}
-	c.Current, c.Servers[name] = name, entry
+	s := c.Servers[host]
+	if former, ok := s.Logins[""]; ok && id != "" && former.Org == l.OrgName {
+		if err := a.drop(host, "", former); err != nil {
+			return err
+		}
+		delete(s.Logins, "")
+	}
+	if s.Logins == nil {
+		s.Logins = map[string]loginConf{}
+	}
+	s.Pin = ""
+	if server.Pin != nil {
+		s.Pin = pinString(server)
+	}
+	s.Email, s.Org, s.OrgID, s.Logins[id] = l.Email, l.OrgName, id, entry
+	c.Current, c.Servers[host] = host, s
 	return a.saveConfig()
 }
 
-// forget drops the login at server; its pin stays.
+// forget drops the login at server that commands use; pin and names stay.
 func (a *app) forget(server link.Server) error {
 	c, err := a.config()
 	if err != nil {
 		return err
 	}
-	name := key(server)
-	entry, ok := c.Servers[name]
-	if !ok {
-		return nil
+	id, l, err := a.pickLogin(server)
+	if err != nil {
+		return nil //nolint:nilerr // there is none
 	}
-	if entry.Keyring {
-		err := within(keyringPatience, func() error { return keyring.Delete(keyringService, name) })
-		if err != nil && !errors.Is(err, keyring.ErrNotFound) {
-			return sess.New(sess.CodeUnavailable, "the login is void, but its entry in the keyring can't be removed now", "unlock the keyring and log out again")
-		}
-	}
-	if err := a.setCredential(name, ""); err != nil {
+	if err := a.drop(key(server), id, l); err != nil {
 		return err
 	}
-	c.Servers[name] = serverConf{Pin: entry.Pin, Email: entry.Email, Org: entry.Org}
+	delete(c.Servers[key(server)].Logins, id)
 	return a.saveConfig()
+}
+
+// drop removes a login's token from where it is kept.
+func (a *app) drop(host, id string, l loginConf) error {
+	name := credentialName(host, id)
+	if l.Keyring {
+		err := within(keyringPatience, func() error { return keyring.Delete(keyringService, name) })
+		if err != nil && !errors.Is(err, keyring.ErrNotFound) {
+			return sess.New(sess.CodeUnavailable, "the login's entry in the keyring can't be removed now", "unlock the keyring and try again")
+		}
+	}
+	return a.setCredential(name, "")
 }
 
 // setCredential writes or, for an empty token, removes an entry of credentials.json.

@@ -44,6 +44,7 @@ func (a *app) loginCmd() *cobra.Command {
 			case passwordFile == "-" && (r.newFile == "-" || r.codeFile == "-"):
 				return usagef(cmd, "standard input can hold one of them only")
 			}
+			by.org = a.wantedOrg()
 			if forgot {
 				return a.forgot(cmd.Context(), email)
 			}
@@ -57,7 +58,6 @@ func (a *app) loginCmd() *cobra.Command {
 	c.Flags().BoolVar(&forgot, "forgot", false, "have a link mailed that sets a new password")
 	codeFlag(c, &r.codeFile)
 	by.register(c)
-	c.Flags().StringVar(&by.org, "org", "", "the organisation's `NAME`, if you are in several or log in by a browser")
 	return a.jsonFlag(c)
 }
 

@@ -30,6 +30,7 @@ type app struct {
 	now          func() time.Time
 
 	server string // --server
+	org    string // --org
 	json   bool   // --json
 
 	conf   *config // once read
@@ -76,6 +77,7 @@ func (a *app) root() *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 	}
 	root.PersistentFlags().StringVar(&a.server, "server", "", "the server's `URL`, with #pin=sha256:… when its certificate is its own (SESSCTL_SERVER)")
+	root.PersistentFlags().StringVar(&a.org, "org", "", "the organisation's `NAME`, where you are in several (SESSCTL_ORG); else the one used last")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd: cmd, err: err} })
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddGroup(&cobra.Group{ID: "session", Title: "Sessions:"}, &cobra.Group{ID: "admin", Title: "Things:"},
@@ -91,8 +93,9 @@ func (a *app) root() *cobra.Command {
 	add("session", a.startCmd(), a.execCmd(), a.attachCmd())
 	add("admin", a.sessionCmd(), a.instanceCmd(), a.recordingCmd(), a.auditCmd(), a.tokenCmd(), a.userCmd(), a.keyCmd())
 	add("admin", a.idpCmd())
-	add("admin", a.groupCmd(), a.projectCmd(), a.grantCmd())
+	add("admin", a.groupCmd(), a.projectCmd(), a.grantCmd(), a.orgCmd())
 	add("admin", a.roleCmd(), a.policyCmd())
+	add("login", a.contextCmd())
 	add("login", a.loginCmd(), a.acceptCmd(), a.passwordCmd(), a.mfaCmd(), a.resetCmd(), a.whoamiCmd(), a.logoutCmd(), a.apiCmd(), a.versionCmd())
 	root.AddCommand(a.genCmd(), environmentTopic(), exitTopic())
 	return root

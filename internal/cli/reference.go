@@ -16,6 +16,7 @@ func environmentTopic() *cobra.Command {
 		Long: `Flags win over the environment, and the environment over files.
 
 SESSCTL_SERVER      the server's URL; with #pin=sha256:… when its certificate is its own
+SESSCTL_ORG         the organisation's name, where you are logged in to several on one server
 SESSCTL_API_KEY     an API key, instead of a login; with SESSCTL_SERVER no file is needed
 SESSCTL_CONFIG_DIR  the directory of config.json and credentials.json; with it the keyring is not used
 SESSCTL_ESCAPE      the escape character of start, ^X, or none
