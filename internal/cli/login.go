@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,6 +108,13 @@ func (a *app) firstFactor(ctx context.Context, server link.Server, email, passwo
 		if err != nil || len(out.Orgs) == 0 {
 			return out, err
 		}
+		if last, err := a.lastOrg(server, email); err != nil || org == "" && slices.Contains(out.Orgs, last) {
+			if err != nil {
+				return out, err
+			}
+			org = last
+			continue
+		}
 		names := make([]string, len(out.Orgs))
 		for i, name := range out.Orgs {
 			names[i] = cell(name)
@@ -119,6 +127,19 @@ func (a *app) firstFactor(ctx context.Context, server link.Server, email, passwo
 			return out, err
 		}
 	}
+}
+
+// lastOrg is the organisation that somebody used last on a server, as far as the files know.
+func (a *app) lastOrg(server link.Server, email string) (string, error) {
+	c, err := a.config()
+	if err != nil {
+		return "", err
+	}
+	s := c.Servers[key(server)]
+	if !strings.EqualFold(s.Email, email) {
+		return "", nil
+	}
+	return s.Org, nil
 }
 
 // loginServer is the server to log in to, asked for when nothing names one.

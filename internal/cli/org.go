@@ -49,17 +49,20 @@ func mark(yes bool) string {
 }
 
 func (a *app) orgUseCmd() *cobra.Command {
-	return &cobra.Command{
+	var codeFile string
+	c := &cobra.Command{
 		Use: "use NAME", Short: "Go on in another organisation that you are in",
 		Long: "Switches to your login in that organisation, or makes one from the login you have, without asking for the password again. By\n" +
 			"the rules of that organisation a second factor may be asked for. The new login ends when the old one would have, at the latest.",
 		Example: "  sessctl org use acme\n  sessctl --org acme instance list     # for one command, once you are logged in there",
 		Args:    args(cobra.ExactArgs(1)),
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.useOrg(cmd.Context(), args[0]) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.useOrg(cmd.Context(), args[0], codeFile) },
 	}
+	codeFlag(c, &codeFile)
+	return c
 }
 
-func (a *app) useOrg(ctx context.Context, name string) error {
+func (a *app) useOrg(ctx context.Context, name, codeFile string) error {
 	server, err := a.pickServer()
 	if err != nil {
 		return err
@@ -80,6 +83,25 @@ func (a *app) useOrg(ctx context.Context, name string) error {
 	out, err := api.Call(ctx, c.API, api.UseOrg, in)
 	done()
 	if err != nil {
+		return err
+	}
+	return a.enterOrg(ctx, server, out, codeFile)
+}
+
+// enterOrg goes on from a login in another organisation: who has a second factor there shows it.
+func (a *app) enterOrg(ctx context.Context, server link.Server, out api.LoginOut, codeFile string) error {
+	if out.Stage != sess.StageMFA {
+		return a.complete(ctx, server, out, rest{codeFile: codeFile})
+	}
+	c := a.openAs(server, out.Token).API
+	has, err := api.Call(ctx, c, api.ListFactors, api.None{})
+	if err != nil {
+		return err
+	}
+	if len(has.Items) == 0 {
+		return a.complete(ctx, server, out, rest{codeFile: codeFile})
+	}
+	if err := a.verify(ctx, c, codeFile); err != nil {
 		return err
 	}
 	return a.loggedIn(server, out)

@@ -128,7 +128,8 @@ func (s *Service) UseOrg(ctx context.Context, who sess.Principal, in api.OrgUseI
 		}
 		to, err = tx.FindMembership(ctx, who.User, in.Org)
 		if err != nil && isNotFound(err) {
-			return sess.New(sess.CodeNotFound, fmt.Sprintf("no organisation %q that you are in", clip(in.Org, maxOrgName)), "sessctl org list shows yours")
+			// Without its name: the log of this one tells nobody where else people are, or think they are.
+			return sess.New(sess.CodeNotFound, "you are in no such organisation", "sessctl org list shows yours")
 		}
 		return err
 	})
@@ -195,18 +196,19 @@ func (s *Service) loginBeside(ctx context.Context, tx *gate.Tx, to store.FindMem
 	if until.Before(out.ExpiresAt) {
 		out.ExpiresAt = until.UTC()
 	}
-	st, err := sess.ParseSettings(to.Settings)
-	if err != nil {
-		return out, err
-	}
 	factors, err := tx.HasFactor(ctx, to.Org, tx.Who().User)
 	if err != nil {
 		return out, fmt.Errorf("look for factor: %w", err)
 	}
-	if out.Stage == sess.StageNone && (st.RequireMFA || factors > 0) {
-		out.Stage = sess.StageMFA
+	own := out.Stage
+	switch {
+	case own == sess.StagePassword:
+	case factors > 0: // whoever logs in there with the password is asked for it, too
+		own, out.Stage = sess.StageMFA, sess.StageMFA
+	default: // what the organisation demands of logins is not the login's own
+		own = sess.StageNone
 	}
-	if _, err := tx.LimitLogin(ctx, store.Micros(out.ExpiresAt), out.Stage, to.Org, sess.HashToken(out.Token)); err != nil {
+	if _, err := tx.LimitLogin(ctx, store.Micros(out.ExpiresAt), own, to.Org, sess.HashToken(out.Token)); err != nil {
 		return out, fmt.Errorf("limit login: %w", err)
 	}
 	return out, nil

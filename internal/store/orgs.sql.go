@@ -12,7 +12,7 @@ import (
 )
 
 const findMembership = `-- name: FindMembership :one
-SELECT m.org, m.name, m.kind, o.name AS org_name, o.settings FROM member m
+SELECT m.org, m.name, m.kind, o.name AS org_name FROM member m
 JOIN org o ON o.id = m.org
 WHERE m.user_id = $1 AND (o.id = CAST($2 AS TEXT) OR o.name = CAST($2 AS TEXT))
     AND m.pending = 0 AND m.deleted_at IS NULL
@@ -20,11 +20,10 @@ LIMIT 1
 `
 
 type FindMembershipRow struct {
-	Org      sess.OrgID
-	Name     string
-	Kind     sess.UserKind
-	OrgName  string
-	Settings string
+	Org     sess.OrgID
+	Name    string
+	Kind    sess.UserKind
+	OrgName string
 }
 
 // Of a person, in the organisation of a name or an id.
@@ -36,7 +35,6 @@ func (q *Queries) FindMembership(ctx context.Context, userID sess.UserID, ref st
 		&i.Name,
 		&i.Kind,
 		&i.OrgName,
-		&i.Settings,
 	)
 	return i, err
 }

@@ -24,7 +24,7 @@ ORDER BY o.name LIMIT $2;
 
 -- name: FindMembership :one
 -- Of a person, in the organisation of a name or an id.
-SELECT m.org, m.name, m.kind, o.name AS org_name, o.settings FROM member m
+SELECT m.org, m.name, m.kind, o.name AS org_name FROM member m
 JOIN org o ON o.id = m.org
 WHERE m.user_id = sqlc.arg(user_id) AND (o.id = CAST(sqlc.arg(ref) AS TEXT) OR o.name = CAST(sqlc.arg(ref) AS TEXT))
     AND m.pending = 0 AND m.deleted_at IS NULL
