@@ -114,11 +114,11 @@ func (a *app) useSaved(ctx context.Context, server link.Server, name string) (bo
 	a.org = name
 	id, l, err := a.pickLogin(server)
 	if err != nil {
-		return false, nil //nolint:nilerr // none is kept
+		return false, nil // none is kept
 	}
 	token, err := a.bearer(server)
 	if err != nil {
-		return false, nil //nolint:nilerr // it is over, or can't be read
+		return false, nil // it is over, or can't be read
 	}
 	done := a.busy("asking the server")
 	who, err := api.Call(ctx, a.openAs(server, token).API, api.Whoami, api.None{})
