@@ -71,7 +71,28 @@ func (b *browserLogin) login(ctx context.Context, a *app, server link.Server, r 
 	if err != nil {
 		return err
 	}
-	return a.complete(ctx, server, out, r)
+	if err := a.complete(ctx, server, out, r); err != nil {
+		return err
+	}
+	return b.goOn(ctx, a, server, r)
+}
+
+// goOn goes to the organisation that was named, where the browser ended in another one: the pages know only those that have
+// identity providers, and whoever gives a password there may be in several.
+func (b *browserLogin) goOn(ctx context.Context, a *app, server link.Server, r rest) error {
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	s := c.Servers[key(server)]
+	if b.org == "" || s.Org == b.org || s.OrgID == b.org {
+		return nil
+	}
+	token, err := a.token(credentialName(key(server), s.OrgID), s.Logins[s.OrgID])
+	if err != nil {
+		return err
+	}
+	return a.useFrom(ctx, server, a.openAs(server, token), b.org, r.codeFile)
 }
 
 // byPort has the browser come back to a port of this machine (RFC 8252), with a code that serves only who knows the verifier

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/client"
 	"github.com/sessctl/sess/internal/link"
 	"github.com/sessctl/sess/internal/sess"
 )
@@ -77,6 +78,11 @@ func (a *app) useOrg(ctx context.Context, name, codeFile string) error {
 	if err != nil {
 		return err
 	}
+	return a.useFrom(ctx, server, c, name, codeFile)
+}
+
+// useFrom makes a login in another organisation from the one that c has.
+func (a *app) useFrom(ctx context.Context, server link.Server, c *client.Client, name, codeFile string) error {
 	in := api.OrgUseIn{Org: name}
 	in.Body.Client = clientName()
 	done := a.busy("asking the server")
