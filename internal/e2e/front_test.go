@@ -265,7 +265,7 @@ func TestBehindNginx(t *testing.T) {
 	w.lockOut(t, front, roots)
 }
 
-// lockOut fails to log in from one address until that is locked, and looks whether another one is.
+// lockOut fails to log in from one address until the account is locked, and looks where else it is.
 func (w *world) lockOut(t *testing.T, base string, roots *x509.CertPool) {
 	t.Helper()
 	login := func(addr, password string) sess.Code {
@@ -286,6 +286,9 @@ func (w *world) lockOut(t *testing.T, base string, roots *x509.CertPool) {
 		}
 		return p.Code
 	}
+	if code := login("127.0.0.8", adminPassword); code != "" {
+		t.Errorf("before: %q", code)
+	}
 	limited := false
 	for range 30 {
 		if code := login("127.0.0.7", "wrong horse 7 battery"); code == sess.CodeLimited {
@@ -300,7 +303,10 @@ func (w *world) lockOut(t *testing.T, base string, roots *x509.CertPool) {
 		t.Errorf("with the right password from that address: %q", code)
 	}
 	if code := login("127.0.0.8", adminPassword); code != "" {
-		t.Errorf("from another address: %q", code)
+		t.Errorf("from where the account has logged in before: %q", code)
+	}
+	if code := login("127.0.0.6", adminPassword); code != sess.CodeLimited {
+		t.Errorf("from where it never has: %q", code)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
