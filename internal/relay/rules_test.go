@@ -142,7 +142,9 @@ func (s *shell) driveTakeover(ctx context.Context, e *link.Endpoint) {
 // TestDetachRunsFree: once its owner left on purpose, a terminal's output flows into the record without anyone reading.
 func TestDetachRunsFree(t *testing.T) {
 	s := newShell(t)
+	s.mu.Lock()        // the agent is joining
 	s.free = time.Hour // nobody waits for this
+	s.mu.Unlock()
 	go s.drive(t.Context(), s.client, sess.SideClient, s.gens)
 	send(t, s.agent.Out(wire.ChannelMain), "x")
 	expect(t, s.client.In(wire.ChannelMain), "x")
