@@ -28,8 +28,14 @@ type shell struct {
 
 func newShell(t *testing.T) *shell {
 	t.Helper()
+	return newShellThatRunsOn(t, 0)
+}
+
+// newShellThatRunsOn is a shell whose output flows on by itself when its owner was away for so long; 0: never.
+func newShellThatRunsOn(t *testing.T, after time.Duration) *shell {
+	t.Helper()
 	w := newWorld(t)
-	w.term, w.win = true, 64<<10
+	w.term, w.win, w.free = true, 64<<10, after
 	s := &shell{world: w, gens: &generations{}}
 	s.agent = link.NewEndpoint(link.EndpointConfig{
 		Side: sess.SideAgent, Session: w.id, Window: w.win, Boot: sess.NewBootID(),
@@ -141,10 +147,7 @@ func (s *shell) driveTakeover(ctx context.Context, e *link.Endpoint) {
 
 // TestDetachRunsFree: once its owner left on purpose, a terminal's output flows into the record without anyone reading.
 func TestDetachRunsFree(t *testing.T) {
-	s := newShell(t)
-	s.mu.Lock()        // the agent is joining
-	s.free = time.Hour // nobody waits for this
-	s.mu.Unlock()
+	s := newShellThatRunsOn(t, time.Hour) // nobody waits for this
 	go s.drive(t.Context(), s.client, sess.SideClient, s.gens)
 	send(t, s.agent.Out(wire.ChannelMain), "x")
 	expect(t, s.client.In(wire.ChannelMain), "x")
