@@ -82,8 +82,44 @@ type Grant struct {
 }
 
 // Controls are what a role holds besides permissions: limits that are not yes or no. Of several roles that apply the
-// strictest counts. It is kept as JSON.
+// strictest counts. The zero value of a field limits nothing. It is kept as JSON.
 type Controls struct {
 	OSUsers []string `json:"os_users,omitempty"` // names that may be asked for; none: any
 	Kinds   []Kind   `json:"kinds,omitempty"`    // kinds of session; none: any
+
+	IdleSeconds  int64 `json:"idle_seconds,omitempty"`   // a session without input for so long ends
+	MaxSeconds   int64 `json:"max_seconds,omitempty"`    // a session that runs for so long ends
+	GraceSeconds int64 `json:"grace_seconds,omitempty"`  // a session whose owner is away for so long ends; 0: as its kind says
+	EndWithLogin bool  `json:"end_with_login,omitempty"` // a session ends when the login or key that started it does
+
+	Sessions    int64 `json:"sessions,omitempty"`    // live at a time, for each user
+	Connections int64 `json:"connections,omitempty"` // to sessions at a time, for each user
+
+	ReasonRequired bool `json:"reason_required,omitempty"` // a start gives a reason
+
+	Recording RecordingMode `json:"recording,omitempty"` // empty: on
+	Input     InputMode     `json:"input,omitempty"`     // what of the input is on record; empty: all of it
+	NoLinks   bool          `json:"no_links,omitempty"`  // recordings of these sessions are not shared by a link
+
+	Moderators int64 `json:"moderators,omitempty"` // so many have to be there for a session to run
 }
+
+// RecordingMode says whether a session is recorded.
+type RecordingMode string
+
+// The modes of recording, from the strictest.
+const (
+	RecordStrict RecordingMode = "strict" // no recorder, no session
+	RecordOn     RecordingMode = "on"     // what can't be recorded is marked as missing, and the session goes on
+	RecordOff    RecordingMode = "off"    // that the session was is known, not what was in it
+)
+
+// InputMode says what of a session's input is on record.
+type InputMode string
+
+// The modes of input, from the one that keeps least.
+const (
+	InputOff    InputMode = "off"    // none of it
+	InputMasked InputMode = "masked" // what was typed while the terminal did not echo is not
+	InputOn     InputMode = "on"
+)

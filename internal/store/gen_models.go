@@ -48,6 +48,16 @@ type AuditHash struct {
 	Hash string
 }
 
+type Connection struct {
+	Org     sess.OrgID
+	Session sess.SessionID
+	Num     int64
+	Node    sess.NodeID
+	UserID  sess.UserID
+	Gen     int64
+	Since   int64
+}
+
 type EnrolToken struct {
 	Org       sess.OrgID
 	ID        sess.TokenID
@@ -245,6 +255,22 @@ type Org struct {
 	CreatedAt int64
 	Settings  string
 	Rules     int64
+}
+
+type Participant struct {
+	Org          sess.OrgID
+	Session      sess.SessionID
+	Num          int64
+	Role         string
+	UserID       sess.UserID
+	UserName     string
+	Credential   string
+	CredentialID string
+	ClientAddr   string
+	CreatedAt    int64
+	JoinedAt     *int64
+	LeftAt       *int64
+	LeftReason   string
 }
 
 type PasswordHistory struct {
