@@ -37,6 +37,7 @@ var rooms = []room{
 	{"api", 1, "nouns are older than the HTTP that carries them; a room that serves or calls imports api, not the other way round"},
 	{"policy", 1, "a decision is a pure function: nothing it judges may depend on how it judges"},
 	{"audit", 1, "the log is verified offline by programs that know nothing of the rooms that write it"},
+	{"outbound", 1, "a call to a stranger knows nothing of what it is about, so that everything that calls is guarded alike"},
 	{"recording", 2, "a recording can be read by programs that have no server, no network and no database"},
 	{"link", 2, "frames and recordings make sense without a network; tests drive them without one"},
 	{"store", 2, "sessctl and sess-agent would link a database"},
@@ -61,7 +62,7 @@ var notLinked = []struct {
 }{
 	{
 		[]string{"cmd/sessctl", "cmd/sess-agent"},
-		[]string{module + "internal/store", module + "internal/gate", module + "internal/identity", module + "internal/broker", module + "internal/relay", module + "internal/server"},
+		[]string{module + "internal/store", module + "internal/gate", module + "internal/identity", module + "internal/broker", module + "internal/relay", module + "internal/outbound", module + "internal/server"},
 		"what the server knows and decides has no business on people's machines and instances",
 	},
 	{

@@ -3,14 +3,14 @@ package idp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"syscall"
 	"time"
+
+	"github.com/sessctl/sess/internal/outbound"
 )
 
 // Limits on requests to providers.
@@ -82,46 +82,17 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// special are networks that are nobody's on the internet, beside those that netip knows.
-var special = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("2001::/32"), // carry IPv4 addresses
-	netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("fec0::/10"),
-}
-
 // reachable refuses an address where no provider may be. Link-local ones are never allowed: there a cloud tells its machines
 // their secrets, and admins of organisations choose the URLs.
 func reachable(address string, allowPrivate bool) error {
-	if !allowPrivate {
-		return public(address)
-	}
-	ap, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return fmt.Errorf("read address: %w", err)
-	}
-	if ap.Addr().Unmap().IsLinkLocalUnicast() {
+	err := outbound.Guard{AllowPrivate: allowPrivate}.Check(address)
+	switch {
+	case errors.Is(err, outbound.ErrLinkLocal) && allowPrivate:
 		return errLinkLocal
-	}
-	return nil
-}
-
-// public refuses an address that is not on the internet.
-func public(address string) error {
-	ap, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return fmt.Errorf("read address: %w", err)
-	}
-	a := ap.Addr().Unmap().WithZone("")
-	if !a.IsGlobalUnicast() || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() {
+	case errors.Is(err, outbound.ErrPrivate), errors.Is(err, outbound.ErrLinkLocal):
 		return errPrivate
 	}
-	for _, p := range special {
-		if p.Contains(a) {
-			return errPrivate
-		}
-	}
-	return nil
+	return err //nolint:wrapcheck // it says everything
 }
 
 func asURLError(err error) (*url.Error, bool) { return errors.AsType[*url.Error](err) }
