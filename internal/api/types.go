@@ -283,6 +283,7 @@ type Session struct {
 	Exit           *sess.Exit          `json:"exit,omitempty"`
 	GraceMS        int64               `json:"grace_ms"`
 	RecordingState sess.RecordingState `json:"recording_state"`
+	Controls       *sess.Effective     `json:"controls,omitempty"` // that hold for it, and where each comes from; none: nothing does
 }
 
 // SessionList is a page of sessions, newest first.

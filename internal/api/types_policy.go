@@ -11,15 +11,16 @@ const MaxPolicyBody = 1 << 20
 
 // Role is a named set of permissions: one that sess ships, or the organisation's own.
 type Role struct {
-	Name      sess.Role   `json:"name"`
-	BuiltIn   bool        `json:"built_in"`
-	Summary   string      `json:"summary"`
-	Actions   []string    `json:"actions,omitempty"`  // of the organisation's own roles
-	OSUsers   []string    `json:"os_users,omitempty"` // who one may be on an instance; none: anybody
-	Kinds     []sess.Kind `json:"kinds,omitempty"`    // of session; none: any
-	Grants    int         `json:"grants"`             // how often it is given
-	Policy    string      `json:"policy,omitempty"`   // the Cedar that it means; of role-show
-	UpdatedAt *time.Time  `json:"updated_at,omitempty"`
+	Name    sess.Role `json:"name"`
+	BuiltIn bool      `json:"built_in"`
+	Summary string    `json:"summary"`
+	Actions []string  `json:"actions,omitempty"` // of the organisation's own roles
+
+	sess.Controls // of the sessions that it lets its holders start
+
+	Grants    int        `json:"grants"`           // how often it is given
+	Policy    string     `json:"policy,omitempty"` // the Cedar that it means; of role-show
+	UpdatedAt *time.Time `json:"updated_at,omitempty"`
 }
 
 // RoleList is all roles: the organisation's own first, by name.
@@ -35,11 +36,11 @@ type RoleRef struct {
 // RoleIn makes a role.
 type RoleIn struct {
 	Body struct {
-		Name    string      `json:"name" maxLength:"64"`
-		Summary string      `json:"summary,omitempty" maxLength:"200"`
-		Actions []string    `json:"actions" maxItems:"200" doc:"What it allows: docs/reference/permissions.md"`
-		OSUsers []string    `json:"os_users,omitempty" maxItems:"64" doc:"Who one may be on an instance; empty means anybody"`
-		Kinds   []sess.Kind `json:"kinds,omitempty" maxItems:"64" doc:"Kinds of session; empty means any"`
+		Name    string   `json:"name" maxLength:"64"`
+		Summary string   `json:"summary,omitempty" maxLength:"200"`
+		Actions []string `json:"actions" maxItems:"200" doc:"What it allows: docs/reference/permissions.md"`
+
+		sess.Controls
 	}
 }
 
@@ -47,10 +48,10 @@ type RoleIn struct {
 type RoleSetIn struct {
 	RoleRef
 	Body struct {
-		Summary *string      `json:"summary,omitempty" maxLength:"200"`
-		Actions *[]string    `json:"actions,omitempty" maxItems:"200"`
-		OSUsers *[]string    `json:"os_users,omitempty" maxItems:"64"`
-		Kinds   *[]sess.Kind `json:"kinds,omitempty" maxItems:"64"`
+		Summary *string   `json:"summary,omitempty" maxLength:"200"`
+		Actions *[]string `json:"actions,omitempty" maxItems:"200"`
+
+		ControlsSet
 	}
 }
 

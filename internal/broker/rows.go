@@ -16,7 +16,7 @@ import (
 )
 
 // maxGrace bounds what a session's grace can be: how far back a starting server looks for output not fetched yet.
-const maxGrace = 24 * time.Hour
+const maxGrace = sess.MaxGrace
 
 // save writes back a row that the transaction holds by LockSession.
 func save(ctx context.Context, tx *store.Tx, r *store.Session) error {
@@ -126,7 +126,7 @@ func public(r store.Session) api.Session {
 		ClientAddr: r.ClientAddr, Reason: r.Reason, Command: command(r), CreatedAt: store.Time(r.CreatedAt),
 		StartedAt: timePtr(r.StartedAt), DetachedAt: timePtr(r.DetachedAt), EndedAt: timePtr(r.EndedAt),
 		EndReason: r.EndReason, EndedBy: r.EndedBy, EndMessage: r.EndMessage, Exit: exitOf(r), GraceMS: r.GraceMS,
-		RecordingState: r.Recording,
+		RecordingState: r.Recording, Controls: shownControls(r),
 	}
 }
 

@@ -34,7 +34,6 @@ type plan struct {
 	tty     bool
 	command string
 	key     string
-	grace   time.Duration
 }
 
 // Start starts a session: it decides, writes the session with a ticket for each side, and sends the offer to the agent.
@@ -44,6 +43,7 @@ type plan struct {
 func (s *Service) Start(ctx context.Context, who sess.Principal, in api.StartIn) (api.Ticket, error) {
 	p, bad := readPlan(in) // megabytes of JSON are not for inside a transaction; who asks hears of it after the gate
 	var inst store.Instance
+	var on policy.Resource
 	var row *store.Session
 	var client, agent string
 	find := gate.Find{Type: policy.TypeInstance, Name: in.Body.Instance, By: func(tx *gate.Tx) (policy.Resource, error) {
@@ -51,7 +51,7 @@ func (s *Service) Start(ctx context.Context, who sess.Principal, in api.StartIn)
 		if inst, err = findInstance(ctx, tx, in.Body.Instance); err != nil {
 			return policy.Resource{}, err
 		}
-		on, err := instanceResource(ctx, tx.Tx, inst)
+		on, err = instanceResource(ctx, tx.Tx, inst)
 		on.SessionKind, on.OSUser, on.Reason = in.Body.Kind, in.Body.OSUser, clean(in.Body.Reason, maxReason)
 		return on, err
 	}}
@@ -67,6 +67,7 @@ func (s *Service) Start(ctx context.Context, who sess.Principal, in api.StartIn)
 				"wait for some to begin or end; sessctl session list --mine shows them")
 		}
 		row = s.newRow(who, inst, in, p)
+		hold(row, tx.Rules().Controls(tx.Grants(), on))
 		tx.Session(row.ID)
 		tx.Reason(row.Reason)
 		tx.Detail("kind", string(row.Kind))
@@ -98,7 +99,6 @@ func readPlan(in api.StartIn) (plan, error) {
 	}
 	return plan{
 		params: in.Body.Params, tty: params.TTY, command: shownCommand(params.Argv), key: encodeKey(in.Body.PublicKey),
-		grace: sess.Kinds[in.Body.Kind].Grace,
 	}, nil
 }
 
@@ -126,7 +126,7 @@ func (s *Service) newRow(who sess.Principal, i store.Instance, in api.StartIn, p
 		Org: who.Org, ID: sess.NewSessionID(), Kind: in.Body.Kind, State: sess.StatePending, Instance: i.ID, InstanceName: i.Name,
 		Project: i.Project, Hostname: i.Hostname, InstanceAddr: i.Address, UserID: who.User, UserName: who.Name,
 		Credential: who.Credential, CredentialID: who.CredentialID, ClientAddr: who.Addr.String(), OSUser: in.Body.OSUser,
-		Reason: clean(in.Body.Reason, maxReason), Command: p.command, Tty: flag(p.tty), OwnerKey: p.key, Node: s.node, GraceMS: p.grace.Milliseconds(),
+		Reason: clean(in.Body.Reason, maxReason), Command: p.command, Tty: flag(p.tty), OwnerKey: p.key, Node: s.node,
 		CreatedAt: store.Micros(s.now()), Recording: sess.RecordingActive, MFAAt: store.MicrosPtr(who.MFAAt), IDP: sess.IDPID(who.IDP),
 	}
 }
@@ -140,6 +140,9 @@ func (s *Service) insert(ctx context.Context, tx *store.Tx, r *store.Session, p 
 		OwnerKey: r.OwnerKey, Node: r.Node, GraceMS: r.GraceMS, CreatedAt: r.CreatedAt, MFAAt: r.MFAAt, IDP: r.IDP,
 	}); err != nil {
 		return "", "", fmt.Errorf("insert session: %w", err)
+	}
+	if err := saveControls(ctx, tx, r); err != nil {
+		return "", "", err
 	}
 	if err := tx.InsertSessionParams(ctx, r.Org, r.ID, base64.StdEncoding.EncodeToString(p.params)); err != nil {
 		return "", "", fmt.Errorf("insert session parameters: %w", err)

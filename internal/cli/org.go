@@ -175,7 +175,7 @@ func (a *app) orgSetCmd() *cobra.Command {
 		Long: "Sets one or several of the following, all or none; \"default\" takes back what was set. It holds at once, for logins there are\n" +
 			"and for what runs, too. Durations are written like 90m, 12h or 30d.\n\n" + settingsHelp(),
 		Example: "  sessctl org set require-mfa on\n  sessctl org set login-validity 12h idle-logout 30m\n  sessctl org set session-manager off --now\n" +
-			"  sessctl org set key-max-validity default",
+			"  sessctl org set key-max-validity default\n  sessctl org set session-idle-timeout 15m max-sessions 20",
 		Args: args(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var in api.OrgSetIn
@@ -205,7 +205,7 @@ func (a *app) orgSetCmd() *cobra.Command {
 func settingsHelp() string {
 	var b strings.Builder
 	for _, k := range sess.AllSettings() {
-		fmt.Fprintf(&b, "  %-18s %s\n", k.Key, k.Summary)
+		fmt.Fprintf(&b, "  %-23s %s\n", k.Key, k.Summary)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -54,48 +54,30 @@ func (a *app) roleShowCmd() *cobra.Command {
 				_, err := io.WriteString(a.out, plain(strings.TrimRight(r.Policy, "\n"))+"\n")
 				return err
 			}
-			return a.printFields([]field{
+			fields := []field{
 				{"Role", string(r.Name)},
 				{"Summary", r.Summary},
 				{"Allows", strings.Join(r.Actions, " ")},
-				{"Users there", strings.Join(r.OSUsers, " ")},
-				{"Kinds", kindsText(r.Kinds)},
-				{"Given", strconv.Itoa(r.Grants) + " times"},
-				{"Changed", a.whenp(r.UpdatedAt)},
-			})
+			}
+			fields = append(fields, controlFields(sess.Effective{Controls: r.Controls})...)
+			return a.printFields(append(fields, field{"Given", strconv.Itoa(r.Grants) + " times"}, field{"Changed", a.whenp(r.UpdatedAt)}))
 		},
 	}
 	c.Flags().BoolVar(&text, "policy", false, "print the Cedar that it means")
 	return a.jsonFlag(c)
 }
 
-func kindsText(kinds []sess.Kind) string {
-	s := make([]string, len(kinds))
-	for i, k := range kinds {
-		s[i] = string(k)
-	}
-	return strings.Join(s, " ")
-}
-
 // roleFlags are what a role is made of.
 type roleFlags struct {
-	summary               string
-	allow, osUsers, kinds []string
+	summary  string
+	allow    []string
+	controls controlFlags
 }
 
 func (f *roleFlags) add(c *cobra.Command) {
 	c.Flags().StringSliceVar(&f.allow, "allow", nil, "the `ACTION`s it allows, with commas; docs/reference/permissions.md lists them")
 	c.Flags().StringVar(&f.summary, "summary", "", "what it is for, in a line")
-	c.Flags().StringSliceVar(&f.osUsers, "os-user", nil, "let its holders be only this `USER` on instances; may be repeated")
-	c.Flags().StringSliceVar(&f.kinds, "kind", nil, "let its holders start only this `KIND` of session; may be repeated")
-}
-
-func (f *roleFlags) kindList() []sess.Kind {
-	kinds := make([]sess.Kind, len(f.kinds))
-	for i, k := range f.kinds {
-		kinds[i] = sess.Kind(k)
-	}
-	return kinds
+	f.controls.add(c)
 }
 
 func (a *app) roleCreateCmd() *cobra.Command {
@@ -103,16 +85,22 @@ func (a *app) roleCreateCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use: "create ROLE --allow ACTION,…", Short: "Make a role of your own",
 		Long: "Makes a role: the actions that it allows wherever it is given, and limits on the sessions that it lets its holders\n" +
-			"start. Where somebody holds several roles with limits, the strictest counts. session:start brings with it what one\n" +
-			"needs for one's own sessions.",
-		Example: "  sessctl role create deployer --allow session:start --os-user deploy --kind exec\n  sessctl role create fleet --allow instance:show,instance:list,instance:change --summary 'labels instances'",
-		Args:    args(cobra.ExactArgs(1)),
+			"start. Where somebody holds several roles with limits, the strictest counts; sessctl org set has some for everybody.\n" +
+			"session:start brings with it what one needs for one's own sessions.",
+		Example: "  sessctl role create deployer --allow session:start --os-user deploy --kind exec\n" +
+			"  sessctl role create on-call --allow session:start --idle-timeout 15m --max-duration 8h --max-sessions 3 --require-reason\n  sessctl role create fleet --allow instance:show,instance:list,instance:change --summary 'labels instances'",
+		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			var in api.RoleIn
-			in.Body.Name, in.Body.Summary, in.Body.Actions, in.Body.OSUsers, in.Body.Kinds = argv[0], f.summary, f.allow, f.osUsers, f.kindList()
+			in.Body.Name, in.Body.Summary, in.Body.Actions = argv[0], f.summary, f.allow
 			if len(f.allow) == 0 {
 				return usagef(cmd, "name what it allows with --allow")
 			}
+			set, err := f.controls.read(cmd)
+			if err != nil {
+				return err
+			}
+			set.Apply(&in.Body.Controls)
 			r, err := call(cmd.Context(), a, "making a role", api.CreateRole, in)
 			return a.roleDone(r, err, "made role %s; sessctl grant add gives it to somebody")
 		},
@@ -136,8 +124,9 @@ func (a *app) roleSetCmd() *cobra.Command {
 	var f roleFlags
 	c := &cobra.Command{
 		Use: "set ROLE", Short: "Change a role of your own",
-		Long:    "Changes a role. A flag that is given stands in place of what the role had; an empty one takes a limit away.",
-		Example: "  sessctl role set deployer --allow session:start,instance:change\n  sessctl role set deployer --os-user ''",
+		Long: "Changes a role. A flag that is given stands in place of what the role had; an empty one, 0 or none takes a limit\n" +
+			"away. Sessions that run get what became stricter at once; what became looser is for those that start from then on.",
+		Example: "  sessctl role set deployer --allow session:start,instance:change\n  sessctl role set deployer --os-user '' --idle-timeout none",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			in := api.RoleSetIn{RoleRef: api.RoleRef{Role: argv[0]}}
@@ -148,12 +137,9 @@ func (a *app) roleSetCmd() *cobra.Command {
 			if given("allow") {
 				in.Body.Actions = &f.allow
 			}
-			if given("os-user") {
-				in.Body.OSUsers = &f.osUsers
-			}
-			if given("kind") {
-				kinds := f.kindList()
-				in.Body.Kinds = &kinds
+			var err error
+			if in.Body.ControlsSet, err = f.controls.read(cmd); err != nil {
+				return err
 			}
 			r, err := call(cmd.Context(), a, "changing the role", api.SetRole, in)
 			return a.roleDone(r, err, "changed role %s")

@@ -105,6 +105,9 @@ func (a *app) printSession(s api.Session) error {
 		{"Exit", exitText(s.Exit)},
 		{"Recording", string(s.RecordingState)},
 	}
+	if s.Controls != nil {
+		fields = append(fields, controlFields(*s.Controls)...)
+	}
 	return a.printFields(fields)
 }
 

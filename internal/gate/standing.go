@@ -129,6 +129,15 @@ func (g *Gate) keep(org sess.OrgID, r *policy.OrgRules) {
 // RulesSource loads what the rules of an org are made of, but for their version.
 func RulesSource(ctx context.Context, st *store.Tx, org sess.OrgID) (policy.Source, error) {
 	src := policy.Source{Projects: map[sess.ProjectID]string{}, IDPs: map[string]string{}}
+	o, err := st.GetOrg(ctx, org)
+	if err != nil {
+		return src, fmt.Errorf("load organisation: %w", err)
+	}
+	settings, err := sess.ParseSettings(o.Settings)
+	if err != nil {
+		return src, err
+	}
+	src.Defaults = settings.Controls()
 	roles, err := st.ListRoles(ctx, org)
 	if err != nil {
 		return src, fmt.Errorf("load roles: %w", err)

@@ -86,7 +86,7 @@ func (s *Service) CreateRole(ctx context.Context, who sess.Principal, in api.Rol
 	err := s.gate.Do(ctx, who, policy.RoleCreate, roleResource(who.Org, in.Body.Name), func(tx *gate.Tx) error {
 		c := policy.CustomRole{
 			Name: sess.Role(in.Body.Name), Summary: in.Body.Summary, Actions: actionsOf(in.Body.Actions),
-			Controls: sess.Controls{OSUsers: in.Body.OSUsers, Kinds: in.Body.Kinds},
+			Controls: in.Body.Controls,
 		}
 		if err := s.gate.Policy().CheckRole(&c); err != nil {
 			return err
@@ -142,12 +142,7 @@ func (s *Service) SetRole(ctx context.Context, who sess.Principal, in api.RoleSe
 		if in.Body.Actions != nil {
 			c.Actions = actionsOf(*in.Body.Actions)
 		}
-		if in.Body.OSUsers != nil {
-			c.Controls.OSUsers = *in.Body.OSUsers
-		}
-		if in.Body.Kinds != nil {
-			c.Controls.Kinds = *in.Body.Kinds
-		}
+		in.Body.Apply(&c.Controls)
 		if err := s.gate.Policy().CheckRole(&c); err != nil {
 			return err
 		}
@@ -248,6 +243,11 @@ func roleDetails(tx *gate.Tx, c policy.CustomRole) {
 	if len(c.Controls.Kinds) > 0 {
 		tx.Detail("kinds", fmt.Sprint(c.Controls.Kinds))
 	}
+	rest := c.Controls
+	rest.OSUsers, rest.Kinds = nil, nil // as long as the event has room for
+	if text := (sess.Effective{Controls: rest}).Text(); text != "{}" {
+		tx.Detail("controls", text)
+	}
 }
 
 func publicRole(ctx context.Context, tx *gate.Tx, row store.Role) (api.Role, error) {
@@ -259,7 +259,7 @@ func publicRole(ctx context.Context, tx *gate.Tx, row store.Role) (api.Role, err
 	if err != nil {
 		return api.Role{}, fmt.Errorf("count grants: %w", err)
 	}
-	r := api.Role{Name: row.Name, Summary: row.Summary, OSUsers: c.Controls.OSUsers, Kinds: c.Controls.Kinds, Grants: int(n), UpdatedAt: optionalTime(&row.UpdatedAt)}
+	r := api.Role{Name: row.Name, Summary: row.Summary, Controls: c.Controls, Grants: int(n), UpdatedAt: optionalTime(&row.UpdatedAt)}
 	for _, a := range c.Actions {
 		r.Actions = append(r.Actions, string(a))
 	}

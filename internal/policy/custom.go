@@ -120,7 +120,7 @@ func (e *Engine) CheckRole(c *CustomRole) error {
 	}
 	slices.Sort(c.Actions)
 	c.Actions = slices.Compact(c.Actions)
-	return nil
+	return c.Controls.Check()
 }
 
 func whyNot(a Info) string {

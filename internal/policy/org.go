@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +30,7 @@ type Source struct {
 	Version  int64 // org.rules
 	Roles    []CustomRole
 	Policies []Text
+	Defaults sess.Controls             // for all sessions of the organisation
 	Projects map[sess.ProjectID]string // their names
 	IDPs     map[string]string         // the names of identity providers, by id
 }
@@ -39,6 +39,7 @@ type Source struct {
 type OrgRules struct {
 	version  int64
 	roles    map[sess.Role]CustomRole
+	defaults sess.Controls
 	projects map[sess.ProjectID]string
 	idps     map[string]string
 	plans    map[Action]plan
@@ -98,7 +99,7 @@ func (r *OrgRules) idpName(id string) string {
 // denial, and is named in Broken. What before, if there is one, was made of the same text is taken over from it.
 func (e *Engine) Compile(src Source, before *OrgRules) *OrgRules {
 	r := &OrgRules{
-		version: src.Version, roles: map[sess.Role]CustomRole{}, projects: src.Projects, idps: src.IDPs, sources: map[string]Statement{},
+		version: src.Version, roles: map[sess.Role]CustomRole{}, defaults: src.Defaults, projects: src.Projects, idps: src.IDPs, sources: map[string]Statement{},
 		compiled: map[Text][]rule{}, things: len(src.Policies) > 0,
 	}
 	var rules []rule
@@ -253,80 +254,6 @@ func (r *OrgRules) permitsBeyondRoles(q question, act Action) bool {
 		}
 	}
 	return false
-}
-
-// limits says which control of the roles that somebody holds on a thing stands against what is asked for; the strictest
-// counts. Empty: none does.
-func (r *OrgRules) limits(grants []sess.Grant, act Action, on Resource) (rule, why string) {
-	if r == nil || act != SessionStart {
-		return "", ""
-	}
-	for _, c := range r.reaching(grants, on) {
-		switch who := c.Controls.OSUsers; {
-		case len(who) > 0 && on.OSUser == "" && on.SessionKind != "":
-			return string(c.Name), "with the role " + string(c.Name) + " name the user on the instance: " + strings.Join(who, " or ")
-		case len(who) > 0 && on.OSUser != "" && !slices.Contains(who, on.OSUser):
-			return string(c.Name), "the role " + string(c.Name) + " lets you be " + strings.Join(who, " or ") + " there, not " + on.OSUser
-		}
-		if k := c.Controls.Kinds; len(k) > 0 && on.SessionKind != "" && !slices.Contains(k, on.SessionKind) {
-			return string(c.Name), "the role " + string(c.Name) + " is for sessions of the kind " + joinKinds(k) + ", not " + string(on.SessionKind)
-		}
-	}
-	return "", ""
-}
-
-// reaching gives the organisation's own roles that somebody holds on a thing and that let them start sessions.
-func (r *OrgRules) reaching(grants []sess.Grant, on Resource) []CustomRole {
-	var roles []CustomRole
-	for _, g := range grants {
-		if g.Project != "" && g.Project != on.Project {
-			continue
-		}
-		if c, ok := r.roles[g.Role]; ok && slices.Contains(c.Actions, SessionStart) {
-			roles = append(roles, c)
-		}
-	}
-	slices.SortFunc(roles, func(a, b CustomRole) int { return cmp.Compare(a.Name, b.Name) })
-	return slices.CompactFunc(roles, func(a, b CustomRole) bool { return a.Name == b.Name })
-}
-
-// Controls gives the controls that hold for somebody who starts a session on an instance: the strictest of their roles
-// there. A list that is nil allows everything, an empty one nothing.
-func (r *OrgRules) Controls(grants []sess.Grant, on Resource) sess.Controls {
-	var c sess.Controls
-	if r == nil {
-		return c
-	}
-	for _, x := range r.reaching(grants, on) {
-		c.OSUsers = both(c.OSUsers, x.Controls.OSUsers)
-		c.Kinds = both(c.Kinds, x.Controls.Kinds)
-	}
-	return c
-}
-
-// both gives what two lists allow, of which nil allows everything.
-func both[T comparable](a, b []T) []T {
-	switch {
-	case len(b) == 0:
-		return a
-	case a == nil:
-		return slices.Clone(b)
-	}
-	out := []T{}
-	for _, x := range a {
-		if slices.Contains(b, x) {
-			out = append(out, x)
-		}
-	}
-	return out
-}
-
-func joinKinds(k []sess.Kind) string {
-	s := make([]string, len(k))
-	for i := range k {
-		s[i] = string(k[i])
-	}
-	return strings.Join(s, " or ")
 }
 
 // rolesOnly gives the rules without policies.

@@ -64,7 +64,7 @@ const (
 
 // AllSettings lists the settings of an organisation, in the order in which they are shown.
 func AllSettings() []Setting {
-	return []Setting{
+	return append([]Setting{
 		sessionManager(),
 		onOff(SettingRequireMFA, "everybody shows a second factor, and enrols one first who has none", func(s *Settings) *bool { return &s.RequireMFA }),
 		duration(SettingLoginValidity, "how long a login is valid", "12h", minLogin, maxLogin,
@@ -78,7 +78,7 @@ func AllSettings() []Setting {
 			func(s Settings) time.Duration { return orDefault(s.KeySeconds, DefaultKeyLife) }, func(s *Settings) *int64 { return &s.KeySeconds }),
 		duration(SettingKeyMaxValidity, "how long an API key is valid at most", "180d", minKeyLife, maxKeyLife,
 			func(s Settings) time.Duration { _, d := s.KeyLife(); return d }, func(s *Settings) *int64 { return &s.KeyMaxSeconds }),
-	}
+	}, sessionSettings()...)
 }
 
 // FindSetting gives the setting of a key.

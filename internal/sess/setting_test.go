@@ -32,6 +32,20 @@ func TestSettings(t *testing.T) {
 		{"key-validity", "2d", "2d", ""},
 		{"key-max-validity", "10y", "", "is a duration"},
 		{"key-max-validity", "36600d", "", "to 3660d"},
+		{"session-idle-timeout", "15m", "15m", ""},
+		{"session-idle-timeout", "3s", "3s", ""},
+		{"session-idle-timeout", "31d", "", "1s to 30d"},
+		{"session-max-duration", "8h", "8h", ""},
+		{"session-grace", "25h", "", "1s to 24h"},
+		{"session-end-with-login", "on", "on", ""},
+		{"session-reason", "on", "on", ""},
+		{"session-recording", "strict", "strict", ""},
+		{"session-recording", "never", "", "strict, on, off or none"},
+		{"session-record-input", "masked", "masked", ""},
+		{"session-recording-links", "off", "off", ""},
+		{"max-sessions", "20", "20", ""},
+		{"max-sessions", "0", "", "1 to 10000"},
+		{"max-connections", "x", "", "1 to 10000"},
 	} {
 		var s sess.Settings
 		k, err := sess.FindSetting(c.key)

@@ -21,6 +21,27 @@ type Settings struct {
 
 	KeySeconds    int64 `json:"key_seconds,omitempty"`     // validity of an API key whose maker says nothing
 	KeyMaxSeconds int64 `json:"key_max_seconds,omitempty"` // and at most
+
+	// Controls of every session, beside those of roles; the zero value of each limits nothing.
+	SessionIdleSeconds  int64         `json:"session_idle_seconds,omitempty"`
+	SessionMaxSeconds   int64         `json:"session_max_seconds,omitempty"`
+	SessionGraceSeconds int64         `json:"session_grace_seconds,omitempty"`
+	SessionEndWithLogin bool          `json:"session_end_with_login,omitempty"`
+	SessionReason       bool          `json:"session_reason,omitempty"`
+	SessionRecording    RecordingMode `json:"session_recording,omitempty"`
+	SessionInput        InputMode     `json:"session_input,omitempty"`
+	SessionNoLinks      bool          `json:"session_no_links,omitempty"`
+	MaxSessions         int64         `json:"max_sessions,omitempty"`
+	MaxConnections      int64         `json:"max_connections,omitempty"`
+}
+
+// Controls are those that hold for every session of the organisation.
+func (s Settings) Controls() Controls {
+	return Controls{
+		IdleSeconds: s.SessionIdleSeconds, MaxSeconds: s.SessionMaxSeconds, GraceSeconds: s.SessionGraceSeconds,
+		EndWithLogin: s.SessionEndWithLogin, ReasonRequired: s.SessionReason, Recording: s.SessionRecording,
+		Input: s.SessionInput, NoLinks: s.SessionNoLinks, Sessions: s.MaxSessions, Connections: s.MaxConnections,
+	}
 }
 
 // The defaults of Settings.

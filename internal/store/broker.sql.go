@@ -119,7 +119,7 @@ func (q *Queries) GetNode(ctx context.Context, id sess.NodeID) (Node, error) {
 }
 
 const getSession = `-- name: GetSession :one
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE org = $1 AND id = $2
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE org = $1 AND id = $2
 `
 
 func (q *Queries) GetSession(ctx context.Context, org sess.OrgID, iD sess.SessionID) (Session, error) {
@@ -170,12 +170,13 @@ func (q *Queries) GetSession(ctx context.Context, org sess.OrgID, iD sess.Sessio
 		&i.RecProblem,
 		&i.MFAAt,
 		&i.IDP,
+		&i.Controls,
 	)
 	return i, err
 }
 
 const getSessionByID = `-- name: GetSessionByID :one
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE id = $1
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE id = $1
 `
 
 // Whoever resumes by the session's key is known by nothing else yet; its signature is checked against the row.
@@ -227,6 +228,7 @@ func (q *Queries) GetSessionByID(ctx context.Context, id sess.SessionID) (Sessio
 		&i.RecProblem,
 		&i.MFAAt,
 		&i.IDP,
+		&i.Controls,
 	)
 	return i, err
 }
@@ -468,7 +470,7 @@ func (q *Queries) InsertTicket(ctx context.Context, arg InsertTicketParams) erro
 }
 
 const listExpiredSessionsOfNode = `-- name: ListExpiredSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session
 WHERE node = $1 AND state <> 'ended'
   AND ((state = 'pending' AND created_at <= CAST($2 AS BIGINT))
        OR (state = 'detached' AND detached_at + grace_ms * 1000 <= CAST($3 AS BIGINT)))
@@ -530,6 +532,7 @@ func (q *Queries) ListExpiredSessionsOfNode(ctx context.Context, node sess.NodeI
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Controls,
 		); err != nil {
 			return nil, err
 		}
@@ -545,7 +548,7 @@ func (q *Queries) ListExpiredSessionsOfNode(ctx context.Context, node sess.NodeI
 }
 
 const listLingeringSessionsOfNode = `-- name: ListLingeringSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE node = $1 AND state = 'ended' AND end_reason = 'exit' AND delivered_at IS NULL AND ended_at > $2 ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE node = $1 AND state = 'ended' AND end_reason = 'exit' AND delivered_at IS NULL AND ended_at > $2 ORDER BY id
 `
 
 // Ended by exit and not delivered yet, of all organisations.
@@ -603,6 +606,7 @@ func (q *Queries) ListLingeringSessionsOfNode(ctx context.Context, node sess.Nod
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Controls,
 		); err != nil {
 			return nil, err
 		}
@@ -618,7 +622,7 @@ func (q *Queries) ListLingeringSessionsOfNode(ctx context.Context, node sess.Nod
 }
 
 const listLiveSessionsOfCredential = `-- name: ListLiveSessionsOfCredential :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE org = $1 AND credential_id = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE org = $1 AND credential_id = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.OrgID, credentialID string) ([]Session, error) {
@@ -675,6 +679,7 @@ func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.Org
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Controls,
 		); err != nil {
 			return nil, err
 		}
@@ -690,7 +695,7 @@ func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.Org
 }
 
 const listLiveSessionsOfInstance = `-- name: ListLiveSessionsOfInstance :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE org = $1 AND instance = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE org = $1 AND instance = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID, instance sess.InstanceID) ([]Session, error) {
@@ -747,6 +752,7 @@ func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Controls,
 		); err != nil {
 			return nil, err
 		}
@@ -762,7 +768,7 @@ func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID
 }
 
 const listLiveSessionsOfNode = `-- name: ListLiveSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE node = $1 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE node = $1 AND state <> 'ended' ORDER BY id
 `
 
 // Of all organisations: what this server looks after.
@@ -820,6 +826,7 @@ func (q *Queries) ListLiveSessionsOfNode(ctx context.Context, node sess.NodeID) 
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Controls,
 		); err != nil {
 			return nil, err
 		}
@@ -835,7 +842,7 @@ func (q *Queries) ListLiveSessionsOfNode(ctx context.Context, node sess.NodeID) 
 }
 
 const listLiveSessionsOfUser = `-- name: ListLiveSessionsOfUser :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE org = $1 AND user_id = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE org = $1 AND user_id = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, userID sess.UserID) ([]Session, error) {
@@ -892,6 +899,7 @@ func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, us
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Controls,
 		); err != nil {
 			return nil, err
 		}
@@ -907,7 +915,7 @@ func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, us
 }
 
 const listSessions = `-- name: ListSessions :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session
 WHERE org = $1
   AND (created_at, id) < (CAST($2 AS BIGINT), CAST($3 AS TEXT))
   AND (CAST($4 AS TEXT) = 'all'
@@ -1011,6 +1019,7 @@ func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]S
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Controls,
 		); err != nil {
 			return nil, err
 		}
@@ -1026,7 +1035,7 @@ func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]S
 }
 
 const listSessionsByPrefix = `-- name: ListSessionsByPrefix :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE org = $1 AND id LIKE CAST($2 AS TEXT) ORDER BY created_at DESC, id DESC LIMIT 20
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE org = $1 AND id LIKE CAST($2 AS TEXT) ORDER BY created_at DESC, id DESC LIMIT 20
 `
 
 // Sessions whose id begins so, newest first; for names that people shorten.
@@ -1084,6 +1093,7 @@ func (q *Queries) ListSessionsByPrefix(ctx context.Context, org sess.OrgID, patt
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Controls,
 		); err != nil {
 			return nil, err
 		}
@@ -1099,7 +1109,7 @@ func (q *Queries) ListSessionsByPrefix(ctx context.Context, org sess.OrgID, patt
 }
 
 const listUnclosedRecordingsOfNode = `-- name: ListUnclosedRecordingsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp FROM session WHERE node = $1 AND state = 'ended' AND recording = 'recording' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE node = $1 AND state = 'ended' AND recording = 'recording' ORDER BY id
 `
 
 // Ended, with a recording that was never completed, of all organisations.
@@ -1157,6 +1167,7 @@ func (q *Queries) ListUnclosedRecordingsOfNode(ctx context.Context, node sess.No
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Controls,
 		); err != nil {
 			return nil, err
 		}
@@ -1172,7 +1183,7 @@ func (q *Queries) ListUnclosedRecordingsOfNode(ctx context.Context, node sess.No
 }
 
 const lockSession = `-- name: LockSession :one
-UPDATE session SET state = state WHERE org = $1 AND id = $2 RETURNING org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp
+UPDATE session SET state = state WHERE org = $1 AND id = $2 RETURNING org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls
 `
 
 // The row as it is now, held against other writers until the end of the transaction. Every change of a session begins
@@ -1225,6 +1236,7 @@ func (q *Queries) LockSession(ctx context.Context, org sess.OrgID, iD sess.Sessi
 		&i.RecProblem,
 		&i.MFAAt,
 		&i.IDP,
+		&i.Controls,
 	)
 	return i, err
 }

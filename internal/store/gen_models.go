@@ -394,6 +394,7 @@ type Session struct {
 	RecProblem     string
 	MFAAt          *int64
 	IDP            sess.IDPID
+	Controls       string
 }
 
 type SessionParam struct {

@@ -37,6 +37,10 @@ CREATE TABLE connection (
 CREATE INDEX connection_of_user ON connection (org, user_id);
 CREATE INDEX connection_of_node ON connection (node);
 
+-- Controls: those that hold for a session, frozen when it starts, made stricter by what changes later.
+ALTER TABLE session ADD COLUMN controls TEXT NOT NULL DEFAULT '{}'; -- JSON sess.Effective
+
 -- +goose Down
+ALTER TABLE session DROP COLUMN controls;
 DROP TABLE connection;
 DROP TABLE participant;

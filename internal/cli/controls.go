@@ -1,0 +1,170 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// noLimit takes a limit away.
+const noLimit = "none"
+
+// controlFlags are the controls of a role as flags.
+type controlFlags struct {
+	osUsers, kinds        []string
+	idle, longest, grace  string
+	withLogin, reason     bool
+	sessions, connections int64
+	recording, input      string
+	noLinks               bool
+	moderators            int64
+}
+
+func (f *controlFlags) add(c *cobra.Command) {
+	fl := c.Flags()
+	fl.StringSliceVar(&f.osUsers, "os-user", nil, "let its holders be only this `USER` on instances; may be repeated")
+	fl.StringSliceVar(&f.kinds, "kind", nil, "let its holders start only this `KIND` of session; may be repeated")
+	fl.StringVar(&f.idle, "idle-timeout", "", "end a session after this `TIME` without input: 15m is a good one")
+	fl.StringVar(&f.longest, "max-duration", "", "end a session that ran for this `TIME`")
+	fl.StringVar(&f.grace, "grace", "", "end a session whose owner is away for this `TIME`; none: as its kind says")
+	fl.BoolVar(&f.withLogin, "end-with-login", false, "end a session when the login or key that started it ends or runs out")
+	fl.Int64Var(&f.sessions, "max-sessions", 0, "let each holder have only so many sessions at a time")
+	fl.Int64Var(&f.connections, "max-connections", 0, "let each holder be connected to only so many sessions at a time")
+	fl.BoolVar(&f.reason, "require-reason", false, "have whoever starts a session say why")
+	fl.StringVar(&f.recording, "recording", "", "`MODE` of recording: strict (no recorder, no session), on or off")
+	fl.StringVar(&f.input, "record-input", "", "`MODE` of recording what is typed: on, masked (not while the terminal does not echo) or off")
+	fl.BoolVar(&f.noLinks, "no-recording-links", false, "let nobody share recordings of its sessions by a link")
+	fl.Int64Var(&f.moderators, "moderators", 0, "let a session run only while `N` moderators are there")
+}
+
+// read gives what the flags that were given change.
+func (f *controlFlags) read(cmd *cobra.Command) (api.ControlsSet, error) {
+	var s api.ControlsSet
+	given := cmd.Flags().Changed
+	if given("os-user") {
+		s.OSUsers = &f.osUsers
+	}
+	if given("kind") {
+		kinds := make([]sess.Kind, len(f.kinds))
+		for i, k := range f.kinds {
+			kinds[i] = sess.Kind(k)
+		}
+		s.Kinds = &kinds
+	}
+	for _, x := range []struct {
+		flag, value string
+		to          **int64
+	}{{"idle-timeout", f.idle, &s.IdleSeconds}, {"max-duration", f.longest, &s.MaxSeconds}, {"grace", f.grace, &s.GraceSeconds}} {
+		if !given(x.flag) {
+			continue
+		}
+		n, err := seconds(x.value)
+		if err != nil {
+			return s, &usageError{cmd: cmd, err: fmt.Errorf("--%s: %w", x.flag, err)}
+		}
+		*x.to = &n
+	}
+	s.Sessions, s.Connections, s.Moderators = ifGiven(cmd, "max-sessions", &f.sessions), ifGiven(cmd, "max-connections", &f.connections), ifGiven(cmd, "moderators", &f.moderators)
+	s.EndWithLogin, s.ReasonRequired = ifGiven(cmd, "end-with-login", &f.withLogin), ifGiven(cmd, "require-reason", &f.reason)
+	s.NoLinks = ifGiven(cmd, "no-recording-links", &f.noLinks)
+	if given("recording") {
+		m := sess.RecordingMode(without(f.recording))
+		s.Recording = &m
+	}
+	if given("record-input") {
+		m := sess.InputMode(without(f.input))
+		s.Input = &m
+	}
+	return s, nil
+}
+
+// ifGiven gives the value of a flag, nil when it was not given.
+func ifGiven[T any](cmd *cobra.Command, flag string, value *T) *T {
+	if cmd.Flags().Changed(flag) {
+		return value
+	}
+	return nil
+}
+
+// without makes the word for no limit empty.
+func without(v string) string {
+	if v == noLimit {
+		return ""
+	}
+	return v
+}
+
+// seconds reads a time; none, 0 and nothing are 0.
+func seconds(v string) (int64, error) {
+	if v = without(v); v == "" || v == "0" {
+		return 0, nil
+	}
+	d, err := sess.ParseDuration(v)
+	return int64(d / time.Second), err
+}
+
+// controlFields shows controls, each with where it comes from if that is known.
+func controlFields(e sess.Effective) []field {
+	var out []field
+	add := func(name string, c sess.Control, value string) {
+		if value == "" {
+			return
+		}
+		if from := e.Source(c); from != "" {
+			value += " (" + from + ")"
+		}
+		out = append(out, field{name, value})
+	}
+	for _, x := range []struct {
+		name    string
+		control sess.Control
+		n       int64
+	}{{"Idle timeout", sess.ControlIdle, e.IdleSeconds}, {"Longest", sess.ControlMax, e.MaxSeconds}, {"Grace limit", sess.ControlGrace, e.GraceSeconds}} {
+		if x.n > 0 {
+			add(x.name, x.control, sess.FormatDuration(time.Duration(x.n)*time.Second))
+		}
+	}
+	add("Ends with login", sess.ControlEndWithLogin, yes(e.EndWithLogin))
+	add("Sessions", sess.ControlSessions, atATime(e.Sessions))
+	add("Connections", sess.ControlConnections, atATime(e.Connections))
+	add("Reason needed", sess.ControlReason, yes(e.ReasonRequired))
+	add("Record", sess.ControlRecording, string(e.Recording))
+	add("Record input", sess.ControlInput, string(e.Input))
+	if e.NoLinks {
+		add("Recording links", sess.ControlNoLinks, "no")
+	}
+	if e.Moderators > 0 {
+		add("Moderators", sess.ControlModerators, strconv.FormatInt(e.Moderators, 10))
+	}
+	add("Users there", sess.ControlOSUsers, strings.Join(e.OSUsers, " "))
+	add("Kinds", sess.ControlKinds, kindsText(e.Kinds))
+	return out
+}
+
+func kindsText(kinds []sess.Kind) string {
+	s := make([]string, len(kinds))
+	for i, k := range kinds {
+		s[i] = string(k)
+	}
+	return strings.Join(s, " ")
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return ""
+}
+
+func atATime(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10) + " at a time"
+}
