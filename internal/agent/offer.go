@@ -36,7 +36,7 @@ func (a *Agent) offered(life context.Context, c *link.Conn, nonce string, m wire
 	}
 	if old := a.session(o.Session); old != nil && o.Nonce == nonce && bytes.Equal(old.offer.ParamsHash, o.ParamsHash) {
 		old.take(ticket{secret: m.Ticket, url: m.URL}) // the server does not know yet that we have it: a fresh ticket, then
-		a.accept(c, o.Session)
+		a.accept(c, o.Session, old.account)
 		return
 	}
 	s, err := a.admit(life, nonce, o)
@@ -50,7 +50,7 @@ func (a *Agent) offered(life context.Context, c *link.Conn, nonce string, m wire
 		return
 	}
 	a.log.Info("session accepted", "session", o.Session, "by", o.By, "kind", o.Kind, "os_user", s.account.Name, "reason", o.Reason)
-	a.accept(c, o.Session)
+	a.accept(c, o.Session, s.account)
 	// Run waits for it through a.work, which add has counted up and drop counts down
 	go func() { //nolint:contextcheck // the session has a context of its own
 		s.run(ticket{secret: m.Ticket, url: m.URL})
@@ -60,8 +60,8 @@ func (a *Agent) offered(life context.Context, c *link.Conn, nonce string, m wire
 	a.count() // the session does not wait for a file
 }
 
-func (a *Agent) accept(c *link.Conn, id sess.SessionID) {
-	if err := c.WriteControl(wire.Control{T: wire.ControlAccept, Session: id}); err != nil {
+func (a *Agent) accept(c *link.Conn, id sess.SessionID, as process.Account) {
+	if err := c.WriteControl(wire.Control{T: wire.ControlAccept, Session: id, OSUser: as.Name}); err != nil {
 		a.log.Debug("send accept", "error", err) // the ticket may work all the same
 	}
 }

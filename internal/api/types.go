@@ -187,12 +187,14 @@ type InstancePatchIn struct {
 // StartIn starts a session.
 type StartIn struct {
 	Body struct {
-		Instance  string    `json:"instance" maxLength:"63" doc:"Name, id or unique prefix"`
-		Kind      sess.Kind `json:"kind" maxLength:"16"`
-		OSUser    string    `json:"os_user,omitempty" maxLength:"64"`
-		Reason    string    `json:"reason,omitempty" maxLength:"500"`
-		Params    []byte    `json:"params" doc:"JSON of the kind's parameters; the same bytes open the stream"`
-		PublicKey []byte    `json:"public_key" doc:"The session's key: ECDSA P-256, uncompressed point (65 bytes)"`
+		Instance string    `json:"instance" maxLength:"63" doc:"Name, id or unique prefix"`
+		Kind     sess.Kind `json:"kind" maxLength:"16"`
+		OSUser   string    `json:"os_user,omitempty" maxLength:"64"`
+		Reason   string    `json:"reason,omitempty" maxLength:"500"`
+		// Tags are what the session can be found and counted by.
+		Tags      map[string]string `json:"tags,omitempty" maxProperties:"16" doc:"To find and count it by: a pipeline's run, a ticket"`
+		Params    []byte            `json:"params" doc:"JSON of the kind's parameters; the same bytes open the stream"`
+		PublicKey []byte            `json:"public_key" doc:"The session's key: ECDSA P-256, uncompressed point (65 bytes)"`
 	}
 }
 
@@ -254,6 +256,7 @@ type SessionsIn struct {
 	Instance string `query:"instance" maxLength:"63"`
 	User     string `query:"user" maxLength:"254"`
 	Mine     bool   `query:"mine" doc:"Only my own"`
+	Tag      string `query:"tag" maxLength:"200" doc:"NAME=VALUE"`
 	Prefix   string `query:"prefix" maxLength:"63" doc:"Of the id, for completion"`
 }
 
@@ -284,6 +287,22 @@ type Session struct {
 	GraceMS        int64               `json:"grace_ms"`
 	RecordingState sess.RecordingState `json:"recording_state"`
 	Controls       *sess.Effective     `json:"controls,omitempty"` // that hold for it, and where each comes from; none: nothing does
+
+	Project        sess.ProjectID    `json:"project,omitempty"`
+	CredentialID   string            `json:"credential_id,omitempty"`     // of the login or key; no secret
+	IDP            string            `json:"identity_provider,omitempty"` // of the login; empty: a password here, or an API key
+	MFAAt          *time.Time        `json:"mfa_at,omitempty"`            // when that login last showed a second factor, at the start
+	RanAs          string            `json:"ran_as,omitempty"`            // the user on the instance, in the agent's words
+	Host           Host              `json:"host"`
+	Tags           map[string]string `json:"tags,omitempty"`
+	Bytes          sess.Traffic      `json:"bytes"` // of a session that runs on another server: when it has ended
+	CPUMicros      int64             `json:"cpu_us,omitempty"`
+	MemPeak        int64             `json:"mem_peak,omitempty"`         // bytes
+	RecordingBytes int64             `json:"recording_stored,omitempty"` // on disk
+
+	// What only a session that is shown has, not one in a list.
+	Joins        []SessionJoin        `json:"joins,omitempty"`
+	Participants []SessionParticipant `json:"participants,omitempty"`
 }
 
 // SessionList is a page of sessions, newest first.

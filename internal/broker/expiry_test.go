@@ -165,7 +165,7 @@ func TestRestartCompletesRecordings(t *testing.T) {
 			}
 		}
 		for range 2 { // said twice, one event
-			if err := w.Recorded(t.Context(), w.org, complete.id, sess.RecordingComplete, 1, 1, "ab", ""); err != nil {
+			if err := w.Recorded(t.Context(), w.org, complete.id, sess.Recorded{State: sess.RecordingComplete, Bytes: 1, Stored: 1, Digest: "ab"}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -27,6 +27,12 @@ func (s *Service) List(ctx context.Context, who sess.Principal, in api.SessionsI
 		p := store.ListSessionsParams{
 			Org: who.Org, State: state, Instance: in.Instance, Person: in.User, Pattern: pattern,
 		}
+		if in.Tag != "" {
+			var err error
+			if p.TagName, p.TagValue, err = sess.ParseTag(in.Tag); err != nil {
+				return err
+			}
+		}
 		if in.Mine {
 			p.OnlyOf = string(who.User)
 		}
@@ -36,7 +42,7 @@ func (s *Service) List(ctx context.Context, who sess.Principal, in api.SessionsI
 		}
 		for _, r := range rows {
 			if tx.Allowed(policy.SessionShow, sessionResource(r)) { // the scope may be wider than policies are
-				out.Items = append(out.Items, public(r))
+				out.Items = append(out.Items, s.live(public(r)))
 			}
 		}
 		out.Next = next
@@ -51,11 +57,20 @@ func (s *Service) List(ctx context.Context, who sess.Principal, in api.SessionsI
 // Show gives one session.
 func (s *Service) Show(ctx context.Context, who sess.Principal, in api.SessionRef) (api.Session, error) {
 	var found store.Session
-	err := s.gate.ReadFind(ctx, who, policy.SessionShow, byRef(ctx, in.Session, &found), func(*gate.Tx) error { return nil })
+	var joins []api.SessionJoin
+	var people []api.SessionParticipant
+	err := s.gate.ReadFind(ctx, who, policy.SessionShow, byRef(ctx, in.Session, &found), func(tx *gate.Tx) (err error) {
+		if joins, err = joinsOf(ctx, tx.Tx, found); err == nil {
+			people, err = participantsOf(ctx, tx.Tx, found, joins)
+		}
+		return err
+	})
 	if err != nil {
 		return api.Session{}, err
 	}
-	return public(found), nil
+	out := s.live(public(found))
+	out.Joins, out.Participants = joins, people
+	return out, nil
 }
 
 // page runs the list query for what scope lets the reader see, and gives the cursor of the page after; empty: none.

@@ -25,6 +25,7 @@ func (s *Service) listen(ctx context.Context, l *agentLink) error {
 			err = s.noteLoad(l, c.Load)
 		case wire.ControlAccept:
 			l.hold(c.Session)
+			err = s.accepted(ctx, l, c)
 		case wire.ControlReject:
 			err = s.rejected(ctx, l, c)
 		case wire.ControlWant:

@@ -43,6 +43,9 @@ func (s *Service) Present(ctx context.Context, org sess.OrgID, id sess.SessionID
 		if err := save(ctx, tx, r); err != nil {
 			return err
 		}
+		if err := s.noteRanAs(ctx, tx, r); err != nil {
+			return err
+		}
 		return s.presenceEvents(ctx, tx, *r, before, started)
 	})
 	if err != nil {
@@ -123,6 +126,9 @@ func (s *Service) Exited(ctx context.Context, org sess.OrgID, id sess.SessionID,
 		defer func() { after = *r }()
 		if r.Exit == "" {
 			r.Exit = string(body)
+			if err := s.noteSpent(ctx, tx, r, exit.Exit); err != nil {
+				return err
+			}
 			if r.State == sess.StateEnded {
 				return save(ctx, tx, r)
 			}
@@ -175,14 +181,14 @@ func (s *Service) settle(r store.Session) {
 
 // Recorded says how the recording of a session stands: when a segment closes, and when it is complete. Saying the same of
 // a complete one again changes nothing.
-func (s *Service) Recorded(ctx context.Context, org sess.OrgID, id sess.SessionID, state sess.RecordingState, bytes, stored int64, digest, problem string) error {
+func (s *Service) Recorded(ctx context.Context, org sess.OrgID, id sess.SessionID, how sess.Recorded) error {
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		before, err := tx.GetSession(ctx, org, id)
-		if err == nil && before.Recording != sess.RecordingActive && before.Recording == state && before.RecDigest == digest {
+		if err == nil && before.Recording != sess.RecordingActive && before.Recording == how.State && before.RecDigest == how.Digest {
 			return nil
 		}
 		n, err := tx.SaveRecording(ctx, store.SaveRecordingParams{
-			Org: org, ID: id, Recording: state, RecBytes: bytes, RecStored: stored, RecDigest: digest, RecProblem: problem,
+			Org: org, ID: id, Recording: how.State, RecBytes: how.Bytes, RecStored: how.Stored, RecDigest: how.Digest, RecProblem: how.Problem,
 		})
 		if err != nil {
 			return fmt.Errorf("save: %w", err)
@@ -190,7 +196,12 @@ func (s *Service) Recorded(ctx context.Context, org sess.OrgID, id sess.SessionI
 		if n == 0 {
 			return noSession(string(id))
 		}
-		if state == sess.RecordingActive {
+		if err := tx.SetSessionMoved(ctx, store.SetSessionMovedParams{
+			Org: org, ID: id, BytesIn: how.Moved.In, BytesOut: how.Moved.Out, BytesErr: how.Moved.Err,
+		}); err != nil {
+			return fmt.Errorf("save traffic: %w", err)
+		}
+		if how.State == sess.RecordingActive {
 			return nil
 		}
 		r, err := tx.GetSession(ctx, org, id)
@@ -198,8 +209,8 @@ func (s *Service) Recorded(ctx context.Context, org sess.OrgID, id sess.SessionI
 			return fmt.Errorf("load session: %w", err)
 		}
 		return s.gate.Event(ctx, tx, gate.Entry{
-			Who: sess.System(org), Action: policy.RecordingClosed, On: recordingResource(r), Session: id, Reason: problem,
-			Details: map[string]string{"state": string(state), "bytes": fmt.Sprint(bytes), "digest": digest},
+			Who: sess.System(org), Action: policy.RecordingClosed, On: recordingResource(r), Session: id, Reason: how.Problem,
+			Details: map[string]string{"state": string(how.State), "bytes": fmt.Sprint(how.Bytes), "digest": how.Digest},
 		})
 	})
 	if err != nil {

@@ -82,6 +82,9 @@ func (s *Service) Redeem(ctx context.Context, r Redeem) (Joined, error) {
 		} else {
 			err = s.redeemAgent(ctx, tx, row, c.ticket)
 		}
+		if err == nil {
+			err = s.noteJoin(ctx, tx.Tx, row, c.ticket, r.Addr)
+		}
 		if err != nil {
 			return err
 		}

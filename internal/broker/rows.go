@@ -127,6 +127,9 @@ func public(r store.Session) api.Session {
 		StartedAt: timePtr(r.StartedAt), DetachedAt: timePtr(r.DetachedAt), EndedAt: timePtr(r.EndedAt),
 		EndReason: r.EndReason, EndedBy: r.EndedBy, EndMessage: r.EndMessage, Exit: exitOf(r), GraceMS: r.GraceMS,
 		RecordingState: r.Recording, Controls: shownControls(r),
+		Project: r.Project, CredentialID: r.CredentialID, IDP: r.IDPName, MFAAt: timePtr(r.MFAAt),
+		RanAs: r.RanAs, Host: hostOf(r), Tags: tagsOf(r), Bytes: sess.Traffic{In: r.BytesIn, Out: r.BytesOut, Err: r.BytesErr},
+		CPUMicros: r.CPUMicros, MemPeak: r.MemPeak, RecordingBytes: r.RecStored,
 	}
 }
 

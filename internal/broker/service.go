@@ -34,6 +34,8 @@ const (
 type Relay interface {
 	// Cut sends f to both sides of a session and closes them. It returns at once; a session it does not hold is nothing.
 	Cut(org sess.OrgID, id sess.SessionID, f wire.EndFrame)
+	// Traffic gives the bytes that a session moved so far; false: it has no connection here.
+	Traffic(id sess.SessionID) (sess.Traffic, bool)
 }
 
 // Config is what a Service is made of. Gate, DB, Node, PublicURL and Key are required.

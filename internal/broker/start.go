@@ -34,6 +34,7 @@ type plan struct {
 	tty     bool
 	command string
 	key     string
+	tags    map[string]string
 }
 
 // Start starts a session: it decides, writes the session with a ticket for each side, and sends the offer to the agent.
@@ -74,6 +75,9 @@ func (s *Service) Start(ctx context.Context, who sess.Principal, in api.StartIn)
 		if row.OSUser != "" {
 			tx.Detail("os_user", row.OSUser)
 		}
+		for name, value := range p.tags {
+			tx.Detail("tag."+name, value)
+		}
 		var err error
 		client, agent, err = s.insert(ctx, tx.Tx, row, p)
 		return err
@@ -97,8 +101,11 @@ func readPlan(in api.StartIn) (plan, error) {
 	if clean(in.Body.OSUser, maxHostText) != in.Body.OSUser {
 		return plan{}, sess.New(sess.CodeInvalid, "the name of the user on the instance is not valid", "")
 	}
+	if err := sess.CheckTags(in.Body.Tags); err != nil {
+		return plan{}, err
+	}
 	return plan{
-		params: in.Body.Params, tty: params.TTY, command: shownCommand(params.Argv), key: encodeKey(in.Body.PublicKey),
+		tags: in.Body.Tags, params: in.Body.Params, tty: params.TTY, command: shownCommand(params.Argv), key: encodeKey(in.Body.PublicKey),
 	}, nil
 }
 
@@ -128,6 +135,7 @@ func (s *Service) newRow(who sess.Principal, i store.Instance, in api.StartIn, p
 		Credential: who.Credential, CredentialID: who.CredentialID, ClientAddr: who.Addr.String(), OSUser: in.Body.OSUser,
 		Reason: clean(in.Body.Reason, maxReason), Command: p.command, Tty: flag(p.tty), OwnerKey: p.key, Node: s.node,
 		CreatedAt: store.Micros(s.now()), Recording: sess.RecordingActive, MFAAt: store.MicrosPtr(who.MFAAt), IDP: sess.IDPID(who.IDP),
+		Host: i.Host, AgentVersion: i.Version, Tags: tagText(p.tags),
 	}
 }
 
@@ -142,6 +150,9 @@ func (s *Service) insert(ctx context.Context, tx *store.Tx, r *store.Session, p 
 		return "", "", fmt.Errorf("insert session: %w", err)
 	}
 	if err := saveControls(ctx, tx, r); err != nil {
+		return "", "", err
+	}
+	if err := describe(ctx, tx, r, p.tags); err != nil {
 		return "", "", err
 	}
 	if err := tx.InsertSessionParams(ctx, r.Org, r.ID, base64.StdEncoding.EncodeToString(p.params)); err != nil {

@@ -74,7 +74,7 @@ func TestLife(t *testing.T) {
 		if err := w.Delivered(t.Context(), w.org, s.id, 1); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.Recorded(t.Context(), w.org, s.id, sess.RecordingComplete, 120, 60, "ab12", ""); err != nil {
+		if err := w.Recorded(t.Context(), w.org, s.id, sess.Recorded{State: sess.RecordingComplete, Bytes: 120, Stored: 60, Digest: "ab12", Moved: sess.Traffic{In: 3, Out: 50, Err: 2}}); err != nil {
 			t.Fatal(err)
 		}
 		w.wantEnd(s.id, sess.EndExit)

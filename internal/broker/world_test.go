@@ -247,6 +247,9 @@ type cut struct {
 
 func (c *cuts) Cut(_ sess.OrgID, id sess.SessionID, f wire.EndFrame) { c.by <- cut{id, f} }
 
+// Traffic implements broker.Relay: nothing is connected here.
+func (c *cuts) Traffic(sess.SessionID) (sess.Traffic, bool) { return sess.Traffic{}, false }
+
 // wantCut waits for a session to be cut.
 func (w *world) wantCut(id sess.SessionID) wire.EndFrame {
 	w.t.Helper()

@@ -51,6 +51,7 @@ func (a *app) sessionListCmd() *cobra.Command {
 	c.Flags().StringVar(&in.Instance, "instance", "", "only those on `INSTANCE`")
 	c.Flags().StringVar(&in.User, "user", "", "only those of `USER`, an e-mail address or name")
 	c.Flags().BoolVar(&in.Mine, "mine", false, "only my own")
+	c.Flags().StringVar(&in.Tag, "tag", "", "only those that were started with this tag, `NAME=VALUE`")
 	c.MarkFlagsMutuallyExclusive("all", "ended")
 	return l.command(a, c, true)
 }
@@ -88,12 +89,13 @@ func (a *app) printSession(s api.Session) error {
 		{"Kind", string(s.Kind)},
 		{"Command", strings.Join(s.Command, " ")},
 		{"Instance", s.InstanceName + " (" + string(s.Instance) + ")"},
-		{"Hostname", s.Hostname},
-		{"Instance address", s.InstanceAddr},
-		{"User", s.UserName + " by " + string(s.Credential)},
-		{"From", s.ClientAddr},
-		{"OS user", s.OSUser},
+		{"Project", string(s.Project)},
+	}
+	fields = append(fields, hostFields(s)...)
+	fields = append(fields, whoFields(a, s)...)
+	fields = append(fields, []field{
 		{"Reason", s.Reason},
+		{"Tags", labels(s.Tags)},
 		{"Created", a.when(s.CreatedAt)},
 		{"Started", a.whenp(s.StartedAt)},
 		{"Detached", a.whenp(s.DetachedAt)},
@@ -103,8 +105,10 @@ func (a *app) printSession(s api.Session) error {
 		{"Ended by", s.EndedBy},
 		{"End message", s.EndMessage},
 		{"Exit", exitText(s.Exit)},
-		{"Recording", string(s.RecordingState)},
-	}
+		{"Recording", recordingText(s)},
+	}...)
+	fields = append(fields, tookFields(s)...)
+	fields = append(fields, a.peopleFields(s)...)
 	if s.Controls != nil {
 		fields = append(fields, controlFields(*s.Controls)...)
 	}

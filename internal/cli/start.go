@@ -15,6 +15,7 @@ import (
 // what says what to start: the flags that start and exec share.
 type what struct {
 	user, reason string
+	tags         []string
 	env          []string
 	cwd          string
 	escape       string
@@ -24,6 +25,7 @@ func (w *what) flags(a *app, c *cobra.Command) {
 	f := c.Flags()
 	f.StringVarP(&w.user, "user", "u", "", "the account on the instance (as USER@INSTANCE); the agent's default if not given")
 	f.StringVar(&w.reason, "reason", "", "why, for the record")
+	f.StringArrayVar(&w.tags, "tag", nil, "`NAME=VALUE` to find and count the session by, such as ticket=OPS-4711; may be repeated")
 	f.StringArrayVar(&w.env, "env", nil, "set a variable, `NAME=VALUE`, or pass ours on, NAME; may be repeated")
 	f.StringVar(&w.cwd, "cwd", "", "the directory to start in; the account's home if not given")
 	escape := a.getenv("SESSCTL_ESCAPE")
@@ -46,6 +48,10 @@ func (w *what) options(a *app, cmd *cobra.Command, instance string, command []st
 	}
 	if o.Instance == "" {
 		return o, usagef(cmd, "no instance named")
+	}
+	var err error
+	if o.Tags, err = sess.ParseTags(w.tags); err != nil {
+		return o, &usageError{cmd: cmd, err: err}
 	}
 	o.Params = sess.Params{Argv: command, Cwd: w.cwd, Env: map[string]string{}}
 	for _, kv := range w.env {

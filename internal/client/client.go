@@ -46,6 +46,7 @@ type StartOptions struct {
 	Instance string // name, id or unique prefix
 	OSUser   string // empty: the agent's default
 	Reason   string
+	Tags     map[string]string // to find and count it by
 	Kind     sess.Kind
 	Params   sess.Params
 	// Size gives the terminal's size when a connection is made; nil without a terminal.
@@ -70,7 +71,7 @@ func (c *Client) Start(ctx context.Context, o StartOptions) (*Session, error) {
 	}
 	var in api.StartIn
 	in.Body.Instance, in.Body.Kind, in.Body.OSUser, in.Body.Reason = o.Instance, o.Kind, o.OSUser, o.Reason
-	in.Body.Params = params
+	in.Body.Params, in.Body.Tags = params, o.Tags
 	if in.Body.PublicKey, err = key.public(); err != nil {
 		return nil, err
 	}

@@ -393,6 +393,6 @@ func (w *world) Failed(_ context.Context, _ sess.OrgID, id sess.SessionID, _ uin
 }
 
 // Recorded implements relay.Broker.
-func (w *world) Recorded(context.Context, sess.OrgID, sess.SessionID, sess.RecordingState, int64, int64, string, string) error {
+func (w *world) Recorded(context.Context, sess.OrgID, sess.SessionID, sess.Recorded) error {
 	return nil
 }

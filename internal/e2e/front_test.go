@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -233,6 +234,7 @@ func TestBehindNginx(t *testing.T) {
 	}); err != nil {
 		t.Error(err)
 	}
+	w.wantAddresses(t)
 
 	front, direct := w.public, "http://"+w.address()
 	spoofed := map[string]string{"X-Forwarded-For": "198.51.100.9", "Forwarded": "for=198.51.100.9", "X-Real-IP": "198.51.100.9"}
@@ -318,5 +320,43 @@ func (w *world) lockOut(t *testing.T, base string, roots *x509.CertPool) {
 		return nil
 	}); err != nil {
 		t.Error(err)
+	}
+}
+
+// wantAddresses looks at what is on record of the last session: both sides came through the proxy, and neither is taken for it;
+// and the instance's own addresses, which nobody sees from outside, are there.
+func (w *world) wantAddresses(t *testing.T) {
+	t.Helper()
+	sessions, err := get[[]api.Session](w, "session", "list", "--ended")
+	if err != nil || len(sessions) != 1 {
+		t.Fatal(sessions, err)
+	}
+	s, err := get[api.Session](w, "session", "show", string(sessions[0].ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Joins) < 2 {
+		t.Errorf("joins: %+v", s.Joins)
+	}
+	for _, j := range s.Joins {
+		if j.Address != "127.0.0.1" {
+			t.Errorf("the %s joined from %s", j.Side, j.Address)
+		}
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Host.Hostname != name || s.Host.Kernel == "" || s.RanAs == "" {
+		t.Errorf("host %+v, ran as %q", s.Host, s.RanAs)
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range own {
+		if ip, ok := a.(*net.IPNet); ok && ip.IP.IsGlobalUnicast() && !slices.Contains(s.Host.Addrs, ip.IP.String()) {
+			t.Errorf("the instance's own addresses %v lack %s", s.Host.Addrs, ip.IP)
+		}
 	}
 }

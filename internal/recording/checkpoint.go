@@ -32,10 +32,12 @@ type checkpoint struct {
 	gapped  bool                 // bytes are missing before here
 	client  uint64               // payload bytes recorded from the client, all kinds of frame
 	agent   uint64               // and from the agent
+	moved   sess.Traffic         // bytes of the streams people think of, whether or not they are on record
 	streams map[streamKey]uint64 // offset up to which each stream is recorded
 }
 
-const checkpointVersion = 1
+// checkpointVersion is what is written; 1, which had no moved, is read too.
+const checkpointVersion = 2
 
 // append encodes c behind b.
 func (c *checkpoint) append(b []byte) []byte {
@@ -49,6 +51,9 @@ func (c *checkpoint) append(b []byte) []byte {
 	b = append(b, gapped)
 	b = binary.AppendUvarint(b, c.client)
 	b = binary.AppendUvarint(b, c.agent)
+	for _, n := range []int64{c.moved.In, c.moved.Out, c.moved.Err} {
+		b = binary.AppendUvarint(b, uint64(n)) //nolint:gosec // they count up from 0
+	}
 	b = binary.AppendUvarint(b, uint64(len(c.streams)))
 	for _, k := range slices.Sorted(maps.Keys(c.streams)) {
 		b = binary.AppendUvarint(b, uint64(k))
@@ -60,10 +65,10 @@ func (c *checkpoint) append(b []byte) []byte {
 var errCheckpoint = errors.New("malformed checkpoint")
 
 func decodeCheckpoint(b []byte) (checkpoint, error) {
-	if len(b) < 5 || b[0] != checkpointVersion {
+	if len(b) < 5 || b[0] == 0 || b[0] > checkpointVersion {
 		return checkpoint{}, errCheckpoint
 	}
-	bad := false
+	bad, version := false, b[0]
 	b, c := b[5:], checkpoint{salt: binary.BigEndian.Uint32(b[1:])}
 	number := func() uint64 {
 		v, n := binary.Uvarint(b)
@@ -81,6 +86,11 @@ func decodeCheckpoint(b []byte) (checkpoint, error) {
 	c.gapped = b[0]&1 != 0
 	b = b[1:]
 	c.client, c.agent = number(), number()
+	if version > 1 {
+		for _, n := range []*int64{&c.moved.In, &c.moved.Out, &c.moved.Err} {
+			*n = int64(number()) //nolint:gosec // number refuses what does not fit
+		}
+	}
 	n := number()
 	if bad || n > maxStreams {
 		return checkpoint{}, errCheckpoint
@@ -101,17 +111,44 @@ func (c *checkpoint) apply(r *Record) {
 	id := wire.StreamID{Channel: r.Header.Channel, Participant: r.Header.Participant}
 	switch r.Kind {
 	case KindFrame:
-		c.streams[keyOf(r.Side, id)] = wire.Span(r.Header, r.Payload)
+		key, end := keyOf(r.Side, id), wire.Span(r.Header, r.Payload)
+		c.move(r.Side, r.Header, c.streams[key], end)
+		c.streams[key] = end
 		if r.Side == sess.SideClient {
 			c.client += uint64(len(r.Payload))
 		} else {
 			c.agent += uint64(len(r.Payload))
 		}
 	case KindRun:
-		c.streams[keyOf(r.Side, id)] = r.Header.Offset
+		key := keyOf(r.Side, id)
+		c.move(r.Side, r.Header, c.streams[key], r.Header.Offset)
+		c.streams[key] = r.Header.Offset
 		c.gapped = true
 	case KindMark:
 		c.gapped = c.gapped || markKind(r.Payload) == MarkGap
 	case KindCheckpoint:
 	}
 }
+
+// move counts what passed when a stream went on from have to end: by offsets, so that bytes which are not on record count
+// as well. A session's parameters, its control messages and what is for the record alone are nobody's traffic.
+func (c *checkpoint) move(side sess.Side, h wire.Header, have, end uint64) {
+	if h.Type != wire.Data || end <= have || h.Channel == wire.ChannelParams && side == sess.SideClient {
+		return
+	}
+	n := int64(end - have) //nolint:gosec // offsets stay below 1<<62
+	if h.FIN() {
+		n--
+	}
+	switch {
+	case side == sess.SideClient:
+		c.moved.In += n
+	case h.Channel == wire.ChannelStderr:
+		c.moved.Err += n
+	case h.Channel != channelRecord:
+		c.moved.Out += n
+	}
+}
+
+// channelRecord is the agent's stream that only the record receives.
+const channelRecord uint32 = 4

@@ -15,6 +15,7 @@ type Summary struct {
 	Records  uint64              //
 	Client   uint64              // payload bytes from the client
 	Agent    uint64              // payload bytes from the agent
+	Moved    sess.Traffic        // bytes that passed, by stream
 	Duration int64               // milliseconds from the start to the last record
 	Digest   string              // hex SHA-256 that stands for the whole recording; empty until final
 	State    sess.RecordingState // recording until final
@@ -60,7 +61,7 @@ func (j *Journal) Close(final bool) (Summary, error) {
 
 func (j *Journal) summary(final bool) Summary {
 	s := Summary{
-		Bytes: j.chain.bytes, Stored: j.chain.stored, Records: j.seq, Client: j.at.client, Agent: j.at.agent,
+		Bytes: j.chain.bytes, Stored: j.chain.stored, Records: j.seq, Client: j.at.client, Agent: j.at.agent, Moved: j.at.moved,
 		Duration: j.last.Milliseconds(), State: sess.RecordingActive, Problem: j.why,
 	}
 	if j.cur != nil {

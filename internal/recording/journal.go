@@ -103,6 +103,7 @@ func (j *Journal) Append(side sess.Side, h wire.Header, payload []byte) error {
 	if err := j.write(&r, payload); err != nil {
 		return err
 	}
+	j.at.move(side, h, have, end)
 	j.at.streams[key] = end
 	if side == sess.SideClient {
 		j.at.client += uint64(len(payload))
@@ -118,6 +119,13 @@ func (j *Journal) End(side sess.Side, id wire.StreamID) (offset uint64, known bo
 	defer j.mu.Unlock()
 	offset, known = j.at.streams[keyOf(side, id)]
 	return offset, known
+}
+
+// Traffic gives the bytes that passed so far.
+func (j *Journal) Traffic() sess.Traffic {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.at.moved
 }
 
 // StartRun lets a stream go on at base although the bytes before it are not in this recording: the other end no longer
@@ -147,6 +155,7 @@ func (j *Journal) StartRun(side sess.Side, id wire.StreamID, base uint64) error 
 	if err := j.write(&r, nil); err != nil {
 		return err
 	}
+	j.at.move(side, r.Header, have, base)
 	j.at.streams[keyOf(side, id)] = base
 	j.miss(fmt.Sprintf("%d bytes of channel %d from the %s", base-have, id.Channel, side))
 	return nil

@@ -11,13 +11,14 @@ import (
 // Report is what reading a recording found.
 type Report struct {
 	State    sess.RecordingState
-	Segments int    // in the chain
-	Damaged  int    // of those, not readable
-	Records  uint64 // read
-	Client   uint64 // payload bytes read, sent by the client
-	Agent    uint64 // and by the agent
-	Bytes    int64  // of the chain's segments, before compression
-	Stored   int64  // and on disk
+	Segments int          // in the chain
+	Damaged  int          // of those, not readable
+	Records  uint64       // read
+	Client   uint64       // payload bytes read, sent by the client
+	Agent    uint64       // and by the agent
+	Moved    sess.Traffic // bytes that passed, by stream
+	Bytes    int64        // of the chain's segments, before compression
+	Stored   int64        // and on disk
 	Duration time.Duration
 	Digest   string   // hex SHA-256 over the chain; stands for the whole recording once that has ended
 	Problems []string // what is missing or altered, the first maxProblems
@@ -101,7 +102,7 @@ func (w *watcher) end(c *chain) {
 
 func (w *watcher) report(c *chain) Report {
 	r := Report{
-		Segments: c.count, Damaged: w.broken, Records: w.records, Client: w.at.client, Agent: w.at.agent,
+		Segments: c.count, Damaged: w.broken, Records: w.records, Client: w.at.client, Agent: w.at.agent, Moved: w.at.moved,
 		Bytes: c.bytes, Stored: c.stored, Duration: w.last, Digest: c.head, State: sess.RecordingActive,
 	}
 	if c.problem != "" {

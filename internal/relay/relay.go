@@ -50,7 +50,7 @@ type Broker interface {
 	// Failed ends the session because the relay can't go on with it.
 	Failed(ctx context.Context, org sess.OrgID, id sess.SessionID, epoch uint64, reason sess.EndReason, message string) error
 	// Recorded states the recording of a session.
-	Recorded(ctx context.Context, org sess.OrgID, id sess.SessionID, state sess.RecordingState, bytes, stored int64, digest, problem string) error
+	Recorded(ctx context.Context, org sess.OrgID, id sess.SessionID, how sess.Recorded) error
 }
 
 // Join is what a redeemed ticket says about the connection it came with.
@@ -218,7 +218,10 @@ func (r *Relay) finalise(org sess.OrgID, id sess.SessionID, j *recording.Journal
 		r.log.Error("complete recording", "session", id, "err", err)
 		sum.State, sum.Problem = sess.RecordingIncomplete, "it could not be completed"
 	}
-	if err := r.broker.Recorded(r.ctx, org, id, sum.State, sum.Bytes, sum.Stored, sum.Digest, sum.Problem); err != nil {
+	err = r.broker.Recorded(r.ctx, org, id, sess.Recorded{
+		State: sum.State, Bytes: sum.Bytes, Stored: sum.Stored, Digest: sum.Digest, Problem: sum.Problem, Moved: sum.Moved,
+	})
+	if err != nil {
 		r.log.Error("state recording", "session", id, "err", err)
 	}
 }
@@ -234,7 +237,10 @@ func (r *Relay) restate(org sess.OrgID, id sess.SessionID) {
 	if len(rep.Problems) > 0 {
 		problem = rep.Problems[0]
 	}
-	if err := r.broker.Recorded(r.ctx, org, id, rep.State, rep.Bytes, rep.Stored, rep.Digest, problem); err != nil {
+	err = r.broker.Recorded(r.ctx, org, id, sess.Recorded{
+		State: rep.State, Bytes: rep.Bytes, Stored: rep.Stored, Digest: rep.Digest, Problem: problem, Moved: rep.Moved,
+	})
+	if err != nil {
 		r.log.Error("state recording", "session", id, "err", err)
 	}
 }
@@ -250,6 +256,25 @@ func (r *Relay) Notice(id sess.SessionID, text string) {
 	if c := s.conns[sideIndex(sess.SideClient)].Load(); c != nil {
 		_ = c.conn.Write(wire.Header{Type: wire.Notice}, []byte(text[:min(len(text), wire.MaxNotice)]))
 	}
+}
+
+// Traffic gives the bytes that a session moved so far, if it has a connection here.
+func (r *Relay) Traffic(id sess.SessionID) (sess.Traffic, bool) {
+	r.mu.Lock()
+	s := r.sessions[id]
+	r.mu.Unlock()
+	if s == nil {
+		return sess.Traffic{}, false
+	}
+	select {
+	case <-s.opened:
+	default:
+		return sess.Traffic{}, false
+	}
+	if s.openErr != nil {
+		return sess.Traffic{}, false
+	}
+	return s.journal.Traffic(), true
 }
 
 // Sessions counts the sessions with a connection here.

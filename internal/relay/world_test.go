@@ -166,10 +166,10 @@ func (w *world) Failed(_ context.Context, _ sess.OrgID, _ sess.SessionID, _ uint
 }
 
 // Recorded implements relay.Broker.
-func (w *world) Recorded(_ context.Context, _ sess.OrgID, _ sess.SessionID, s sess.RecordingState, _, _ int64, _, _ string) error {
+func (w *world) Recorded(_ context.Context, _ sess.OrgID, _ sess.SessionID, how sess.Recorded) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.state = s
+	w.state = how.State
 	return nil
 }
 

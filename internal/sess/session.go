@@ -43,6 +43,9 @@ type Exit struct {
 	Message string `json:"message,omitempty"`
 	// Reason is EndTimeout when the agent ended it because its own timeout had passed; empty otherwise.
 	Reason EndReason `json:"reason,omitempty"`
+	// What all its processes took, as far as the agent can tell; 0: not known.
+	CPUMicros int64 `json:"cpu_us,omitempty"`
+	MemPeak   int64 `json:"mem_peak,omitempty"` // bytes
 }
 
 // Side is one of the two ends of a session's stream.

@@ -119,7 +119,7 @@ func (q *Queries) GetNode(ctx context.Context, id sess.NodeID) (Node, error) {
 }
 
 const getSession = `-- name: GetSession :one
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE org = $1 AND id = $2
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls FROM session WHERE org = $1 AND id = $2
 `
 
 func (q *Queries) GetSession(ctx context.Context, org sess.OrgID, iD sess.SessionID) (Session, error) {
@@ -170,13 +170,23 @@ func (q *Queries) GetSession(ctx context.Context, org sess.OrgID, iD sess.Sessio
 		&i.RecProblem,
 		&i.MFAAt,
 		&i.IDP,
+		&i.Host,
+		&i.AgentVersion,
+		&i.IDPName,
+		&i.RanAs,
+		&i.Tags,
+		&i.BytesIn,
+		&i.BytesOut,
+		&i.BytesErr,
+		&i.CPUMicros,
+		&i.MemPeak,
 		&i.Controls,
 	)
 	return i, err
 }
 
 const getSessionByID = `-- name: GetSessionByID :one
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE id = $1
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls FROM session WHERE id = $1
 `
 
 // Whoever resumes by the session's key is known by nothing else yet; its signature is checked against the row.
@@ -228,6 +238,16 @@ func (q *Queries) GetSessionByID(ctx context.Context, id sess.SessionID) (Sessio
 		&i.RecProblem,
 		&i.MFAAt,
 		&i.IDP,
+		&i.Host,
+		&i.AgentVersion,
+		&i.IDPName,
+		&i.RanAs,
+		&i.Tags,
+		&i.BytesIn,
+		&i.BytesOut,
+		&i.BytesErr,
+		&i.CPUMicros,
+		&i.MemPeak,
 		&i.Controls,
 	)
 	return i, err
@@ -470,7 +490,7 @@ func (q *Queries) InsertTicket(ctx context.Context, arg InsertTicketParams) erro
 }
 
 const listExpiredSessionsOfNode = `-- name: ListExpiredSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls FROM session
 WHERE node = $1 AND state <> 'ended'
   AND ((state = 'pending' AND created_at <= CAST($2 AS BIGINT))
        OR (state = 'detached' AND detached_at + grace_ms * 1000 <= CAST($3 AS BIGINT)))
@@ -532,6 +552,16 @@ func (q *Queries) ListExpiredSessionsOfNode(ctx context.Context, node sess.NodeI
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Host,
+			&i.AgentVersion,
+			&i.IDPName,
+			&i.RanAs,
+			&i.Tags,
+			&i.BytesIn,
+			&i.BytesOut,
+			&i.BytesErr,
+			&i.CPUMicros,
+			&i.MemPeak,
 			&i.Controls,
 		); err != nil {
 			return nil, err
@@ -548,7 +578,7 @@ func (q *Queries) ListExpiredSessionsOfNode(ctx context.Context, node sess.NodeI
 }
 
 const listLingeringSessionsOfNode = `-- name: ListLingeringSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE node = $1 AND state = 'ended' AND end_reason = 'exit' AND delivered_at IS NULL AND ended_at > $2 ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls FROM session WHERE node = $1 AND state = 'ended' AND end_reason = 'exit' AND delivered_at IS NULL AND ended_at > $2 ORDER BY id
 `
 
 // Ended by exit and not delivered yet, of all organisations.
@@ -606,6 +636,16 @@ func (q *Queries) ListLingeringSessionsOfNode(ctx context.Context, node sess.Nod
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Host,
+			&i.AgentVersion,
+			&i.IDPName,
+			&i.RanAs,
+			&i.Tags,
+			&i.BytesIn,
+			&i.BytesOut,
+			&i.BytesErr,
+			&i.CPUMicros,
+			&i.MemPeak,
 			&i.Controls,
 		); err != nil {
 			return nil, err
@@ -622,7 +662,7 @@ func (q *Queries) ListLingeringSessionsOfNode(ctx context.Context, node sess.Nod
 }
 
 const listLiveSessionsOfCredential = `-- name: ListLiveSessionsOfCredential :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE org = $1 AND credential_id = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls FROM session WHERE org = $1 AND credential_id = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.OrgID, credentialID string) ([]Session, error) {
@@ -679,6 +719,16 @@ func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.Org
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Host,
+			&i.AgentVersion,
+			&i.IDPName,
+			&i.RanAs,
+			&i.Tags,
+			&i.BytesIn,
+			&i.BytesOut,
+			&i.BytesErr,
+			&i.CPUMicros,
+			&i.MemPeak,
 			&i.Controls,
 		); err != nil {
 			return nil, err
@@ -695,7 +745,7 @@ func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.Org
 }
 
 const listLiveSessionsOfInstance = `-- name: ListLiveSessionsOfInstance :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE org = $1 AND instance = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls FROM session WHERE org = $1 AND instance = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID, instance sess.InstanceID) ([]Session, error) {
@@ -752,6 +802,16 @@ func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Host,
+			&i.AgentVersion,
+			&i.IDPName,
+			&i.RanAs,
+			&i.Tags,
+			&i.BytesIn,
+			&i.BytesOut,
+			&i.BytesErr,
+			&i.CPUMicros,
+			&i.MemPeak,
 			&i.Controls,
 		); err != nil {
 			return nil, err
@@ -768,7 +828,7 @@ func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID
 }
 
 const listLiveSessionsOfNode = `-- name: ListLiveSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE node = $1 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls FROM session WHERE node = $1 AND state <> 'ended' ORDER BY id
 `
 
 // Of all organisations: what this server looks after.
@@ -826,6 +886,16 @@ func (q *Queries) ListLiveSessionsOfNode(ctx context.Context, node sess.NodeID) 
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Host,
+			&i.AgentVersion,
+			&i.IDPName,
+			&i.RanAs,
+			&i.Tags,
+			&i.BytesIn,
+			&i.BytesOut,
+			&i.BytesErr,
+			&i.CPUMicros,
+			&i.MemPeak,
 			&i.Controls,
 		); err != nil {
 			return nil, err
@@ -842,7 +912,7 @@ func (q *Queries) ListLiveSessionsOfNode(ctx context.Context, node sess.NodeID) 
 }
 
 const listLiveSessionsOfUser = `-- name: ListLiveSessionsOfUser :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE org = $1 AND user_id = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls FROM session WHERE org = $1 AND user_id = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, userID sess.UserID) ([]Session, error) {
@@ -899,6 +969,16 @@ func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, us
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Host,
+			&i.AgentVersion,
+			&i.IDPName,
+			&i.RanAs,
+			&i.Tags,
+			&i.BytesIn,
+			&i.BytesOut,
+			&i.BytesErr,
+			&i.CPUMicros,
+			&i.MemPeak,
 			&i.Controls,
 		); err != nil {
 			return nil, err
@@ -915,8 +995,8 @@ func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, us
 }
 
 const listSessions = `-- name: ListSessions :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session
-WHERE org = $1
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls FROM session
+WHERE session.org = $1
   AND (created_at, id) < (CAST($2 AS BIGINT), CAST($3 AS TEXT))
   AND (CAST($4 AS TEXT) = 'all'
        OR (CAST($4 AS TEXT) = 'ended' AND state = 'ended')
@@ -926,11 +1006,14 @@ WHERE org = $1
   AND (CAST($7 AS TEXT) = '' OR user_id = CAST($7 AS TEXT))
   AND id LIKE CAST($8 AS TEXT)
   AND (CAST($9 AS BIGINT) = 0 OR started_at IS NOT NULL)
-  AND (CAST($10 AS BIGINT) = 1
-       OR (project <> '' AND CAST($11 AS TEXT) LIKE '%,' || project || ',%')
-       OR (CAST($12 AS TEXT) <> '' AND user_id = CAST($12 AS TEXT)))
+  AND (CAST($10 AS TEXT) = '' OR EXISTS (
+    SELECT 1 FROM session_tag t WHERE t.org = session.org AND t.session = session.id
+      AND t.name = CAST($10 AS TEXT) AND t.value = CAST($11 AS TEXT)))
+  AND (CAST($12 AS BIGINT) = 1
+       OR (project <> '' AND CAST($13 AS TEXT) LIKE '%,' || project || ',%')
+       OR (CAST($14 AS TEXT) <> '' AND user_id = CAST($14 AS TEXT)))
 ORDER BY created_at DESC, id DESC
-LIMIT $13
+LIMIT $15
 `
 
 type ListSessionsParams struct {
@@ -943,6 +1026,8 @@ type ListSessionsParams struct {
 	OnlyOf      string
 	Pattern     string
 	StartedOnly int64
+	TagName     string
+	TagValue    string
 	SeeAll      int64
 	SeeProjects string
 	SeeOf       string
@@ -962,6 +1047,8 @@ func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]S
 		arg.OnlyOf,
 		arg.Pattern,
 		arg.StartedOnly,
+		arg.TagName,
+		arg.TagValue,
 		arg.SeeAll,
 		arg.SeeProjects,
 		arg.SeeOf,
@@ -1019,6 +1106,16 @@ func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]S
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Host,
+			&i.AgentVersion,
+			&i.IDPName,
+			&i.RanAs,
+			&i.Tags,
+			&i.BytesIn,
+			&i.BytesOut,
+			&i.BytesErr,
+			&i.CPUMicros,
+			&i.MemPeak,
 			&i.Controls,
 		); err != nil {
 			return nil, err
@@ -1035,7 +1132,7 @@ func (q *Queries) ListSessions(ctx context.Context, arg ListSessionsParams) ([]S
 }
 
 const listSessionsByPrefix = `-- name: ListSessionsByPrefix :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE org = $1 AND id LIKE CAST($2 AS TEXT) ORDER BY created_at DESC, id DESC LIMIT 20
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls FROM session WHERE org = $1 AND id LIKE CAST($2 AS TEXT) ORDER BY created_at DESC, id DESC LIMIT 20
 `
 
 // Sessions whose id begins so, newest first; for names that people shorten.
@@ -1093,6 +1190,16 @@ func (q *Queries) ListSessionsByPrefix(ctx context.Context, org sess.OrgID, patt
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Host,
+			&i.AgentVersion,
+			&i.IDPName,
+			&i.RanAs,
+			&i.Tags,
+			&i.BytesIn,
+			&i.BytesOut,
+			&i.BytesErr,
+			&i.CPUMicros,
+			&i.MemPeak,
 			&i.Controls,
 		); err != nil {
 			return nil, err
@@ -1109,7 +1216,7 @@ func (q *Queries) ListSessionsByPrefix(ctx context.Context, org sess.OrgID, patt
 }
 
 const listUnclosedRecordingsOfNode = `-- name: ListUnclosedRecordingsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls FROM session WHERE node = $1 AND state = 'ended' AND recording = 'recording' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls FROM session WHERE node = $1 AND state = 'ended' AND recording = 'recording' ORDER BY id
 `
 
 // Ended, with a recording that was never completed, of all organisations.
@@ -1167,6 +1274,16 @@ func (q *Queries) ListUnclosedRecordingsOfNode(ctx context.Context, node sess.No
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.Host,
+			&i.AgentVersion,
+			&i.IDPName,
+			&i.RanAs,
+			&i.Tags,
+			&i.BytesIn,
+			&i.BytesOut,
+			&i.BytesErr,
+			&i.CPUMicros,
+			&i.MemPeak,
 			&i.Controls,
 		); err != nil {
 			return nil, err
@@ -1183,7 +1300,7 @@ func (q *Queries) ListUnclosedRecordingsOfNode(ctx context.Context, node sess.No
 }
 
 const lockSession = `-- name: LockSession :one
-UPDATE session SET state = state WHERE org = $1 AND id = $2 RETURNING org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, controls
+UPDATE session SET state = state WHERE org = $1 AND id = $2 RETURNING org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls
 `
 
 // The row as it is now, held against other writers until the end of the transaction. Every change of a session begins
@@ -1236,6 +1353,16 @@ func (q *Queries) LockSession(ctx context.Context, org sess.OrgID, iD sess.Sessi
 		&i.RecProblem,
 		&i.MFAAt,
 		&i.IDP,
+		&i.Host,
+		&i.AgentVersion,
+		&i.IDPName,
+		&i.RanAs,
+		&i.Tags,
+		&i.BytesIn,
+		&i.BytesOut,
+		&i.BytesErr,
+		&i.CPUMicros,
+		&i.MemPeak,
 		&i.Controls,
 	)
 	return i, err

@@ -394,13 +394,40 @@ type Session struct {
 	RecProblem     string
 	MFAAt          *int64
 	IDP            sess.IDPID
+	Host           string
+	AgentVersion   string
+	IDPName        string
+	RanAs          string
+	Tags           string
+	BytesIn        int64
+	BytesOut       int64
+	BytesErr       int64
+	CPUMicros      int64
+	MemPeak        int64
 	Controls       string
+}
+
+type SessionJoin struct {
+	Org        sess.OrgID
+	Session    sess.SessionID
+	Side       sess.Side
+	Gen        int64
+	MintedAt   int64
+	RedeemedAt int64
+	Address    string
 }
 
 type SessionParam struct {
 	Org     sess.OrgID
 	Session sess.SessionID
 	Params  string
+}
+
+type SessionTag struct {
+	Org     sess.OrgID
+	Session sess.SessionID
+	Name    string
+	Value   string
 }
 
 type Team struct {

@@ -29,6 +29,7 @@ var queryArgs = map[string]any{
 	"InsertSessionParams.session":  "ses_detached_ORG",
 	"ListSessionsByPrefix.pattern": "ses_%",
 	"ListSessions.state":           "all", "ListSessions.instance": "", "ListSessions.person": "", "ListSessions.only_of": "", "ListSessions.pattern": "%", "ListSessions.started_only": 0,
+	"ListSessions.tag_name": "", "ListSessions.tag_value": "",
 	"ListLingeringSessionsOfNode.ended_at": 0,
 	"ListInstanceNames.base":               "v_name",
 	"ListInstancesByPrefix.prefix":         "v_name",

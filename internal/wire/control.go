@@ -58,6 +58,8 @@ type Control struct {
 	Message string         `json:"message,omitempty"` // refuse, reject: for people
 	Hint    string         `json:"hint,omitempty"`    // refuse, reject
 
+	OSUser string `json:"os_user,omitempty"` // accept: the user that the session runs as
+
 	Load *Load `json:"load,omitempty"` // beat from an agent
 }
 

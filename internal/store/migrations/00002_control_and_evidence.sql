@@ -37,10 +37,62 @@ CREATE TABLE connection (
 CREATE INDEX connection_of_user ON connection (org, user_id);
 CREATE INDEX connection_of_node ON connection (node);
 
+-- Usage: what is known of a session beside its life, and what it took. The rest of the session's columns are in the first file.
+ALTER TABLE session ADD COLUMN host TEXT NOT NULL DEFAULT '{}'; -- JSON wire.Host: the instance as its agent saw it at the start
+ALTER TABLE session ADD COLUMN agent_version TEXT NOT NULL DEFAULT '';
+ALTER TABLE session ADD COLUMN idp_name TEXT NOT NULL DEFAULT ''; -- name of that provider at the start
+ALTER TABLE session ADD COLUMN ran_as TEXT NOT NULL DEFAULT ''; -- the user on the instance that it ran as, in the agent's words
+ALTER TABLE session ADD COLUMN tags TEXT NOT NULL DEFAULT '{}'; -- JSON object, as in session_tag
+ALTER TABLE session ADD COLUMN bytes_in BIGINT NOT NULL DEFAULT 0; -- these three: from the record, when it is closed
+ALTER TABLE session ADD COLUMN bytes_out BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE session ADD COLUMN bytes_err BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE session ADD COLUMN cpu_us BIGINT NOT NULL DEFAULT 0; -- of all its processes, in the agent's words
+ALTER TABLE session ADD COLUMN mem_peak BIGINT NOT NULL DEFAULT 0; -- bytes
+-- What usage sums up, without reading whole rows.
+CREATE INDEX session_usage ON session (org, ended_at, user_id, user_name, project, instance, instance_name, kind, started_at,
+    cpu_us, mem_peak, bytes_in, bytes_out, bytes_err, rec_stored, id) WHERE ended_at IS NOT NULL;
+
+-- What who started a session calls it by: a pipeline's run, a ticket.
+CREATE TABLE session_tag (
+    org     TEXT NOT NULL,
+    session TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    value   TEXT NOT NULL,
+    PRIMARY KEY (org, session, name),
+    FOREIGN KEY (org, session) REFERENCES session (org, id)
+);
+CREATE INDEX session_tag_value ON session_tag (org, name, value, session);
+
+-- The tickets with which a session was joined, the first ones of each side; all are in the audit log.
+CREATE TABLE session_join (
+    org         TEXT NOT NULL,
+    session     TEXT NOT NULL,
+    side        TEXT NOT NULL, -- client, agent
+    gen         BIGINT NOT NULL, -- of the ticket
+    minted_at   BIGINT NOT NULL,
+    redeemed_at BIGINT NOT NULL,
+    address     TEXT NOT NULL, -- it came from
+    PRIMARY KEY (org, session, side, gen),
+    FOREIGN KEY (org, session) REFERENCES session (org, id)
+);
+
 -- Controls: those that hold for a session, frozen when it starts, made stricter by what changes later.
 ALTER TABLE session ADD COLUMN controls TEXT NOT NULL DEFAULT '{}'; -- JSON sess.Effective
 
 -- +goose Down
 ALTER TABLE session DROP COLUMN controls;
+DROP TABLE session_join;
+DROP TABLE session_tag;
+DROP INDEX session_usage;
+ALTER TABLE session DROP COLUMN mem_peak;
+ALTER TABLE session DROP COLUMN cpu_us;
+ALTER TABLE session DROP COLUMN bytes_err;
+ALTER TABLE session DROP COLUMN bytes_out;
+ALTER TABLE session DROP COLUMN bytes_in;
+ALTER TABLE session DROP COLUMN tags;
+ALTER TABLE session DROP COLUMN ran_as;
+ALTER TABLE session DROP COLUMN idp_name;
+ALTER TABLE session DROP COLUMN agent_version;
+ALTER TABLE session DROP COLUMN host;
 DROP TABLE connection;
 DROP TABLE participant;

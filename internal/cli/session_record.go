@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// hostFields say on what machine a session is or was.
+func hostFields(s api.Session) []field {
+	system := strings.Join(strings.Fields(s.Host.OS+" "+s.Host.Arch+" "+s.Host.Kernel), " ")
+	return []field{
+		{"Hostname", s.Hostname},
+		{"Instance address", s.InstanceAddr},
+		{"Own addresses", strings.Join(s.Host.Addrs, " ")},
+		{"System", system},
+		{"Agent", strings.TrimSpace(s.Host.Version + as(s.Host.RunsAs))},
+	}
+}
+
+func as(user string) string {
+	if user == "" {
+		return ""
+	}
+	return " as " + user
+}
+
+// whoFields say whose a session is, and how they proved it.
+func whoFields(a *app, s api.Session) []field {
+	by := string(s.Credential)
+	if s.IDP != "" {
+		by += " through " + s.IDP
+	}
+	if s.CredentialID != "" {
+		by += " (" + s.CredentialID + ")"
+	}
+	factor := ""
+	if s.MFAAt != nil {
+		factor = a.when(*s.MFAAt)
+		if age := s.CreatedAt.Sub(*s.MFAAt); age >= 0 {
+			factor += ", " + age.Round(time.Second).String() + " before the start"
+		}
+	}
+	return []field{
+		{"User", s.UserName + " by " + by},
+		{"Second factor", factor},
+		{"From", s.ClientAddr},
+		{"OS user", s.OSUser},
+		{"Ran as", s.RanAs},
+	}
+}
+
+func recordingText(s api.Session) string {
+	text := string(s.RecordingState)
+	if s.RecordingBytes > 0 {
+		text += ", " + size(uint64(s.RecordingBytes)) //nolint:gosec // it is positive
+	}
+	return text
+}
+
+// tookFields say what a session moved and used.
+func tookFields(s api.Session) []field {
+	bytes, cpu, mem := "", "", ""
+	if s.Bytes != (sess.Traffic{}) || s.StartedAt != nil {
+		bytes = fmt.Sprintf("%d in, %d out, %d err", s.Bytes.In, s.Bytes.Out, s.Bytes.Err)
+	}
+	if s.CPUMicros > 0 {
+		cpu = (time.Duration(s.CPUMicros) * time.Microsecond).Round(time.Millisecond).String()
+	}
+	if s.MemPeak > 0 {
+		mem = size(uint64(s.MemPeak)) //nolint:gosec // it is positive
+	}
+	return []field{{"Bytes", bytes}, {"CPU time", cpu}, {"Peak memory", mem}}
+}
+
+// maxShownJoins bounds the tickets that are shown to a person; --json has all that are kept.
+const maxShownJoins = 10
+
+// peopleFields say who was in a session and when, and with which tickets both sides joined.
+func (a *app) peopleFields(s api.Session) []field {
+	var fields []field
+	for _, p := range s.Participants {
+		text := fmt.Sprintf("%s %s from %s", p.Role, p.UserName, p.ClientAddr)
+		if p.JoinedAt != nil {
+			text += ", joined " + a.when(*p.JoinedAt)
+		}
+		if p.LeftAt != nil {
+			text += ", left " + a.when(*p.LeftAt)
+			if p.LeftReason != "" {
+				text += " (" + p.LeftReason + ")"
+			}
+		}
+		fields = append(fields, field{fmt.Sprintf("Participant %d", p.Num), text})
+	}
+	for i, j := range s.Joins {
+		if i == maxShownJoins {
+			fields = append(fields, field{"Tickets", fmt.Sprintf("%d more: --json shows them", len(s.Joins)-i)})
+			break
+		}
+		text := fmt.Sprintf("%s from %s, minted %s, redeemed %s", j.Side, j.Address, a.when(j.MintedAt), a.when(j.RedeemedAt))
+		fields = append(fields, field{"Ticket", text})
+	}
+	return fields
+}
