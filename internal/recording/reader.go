@@ -23,6 +23,7 @@ type Reader struct {
 	cur    *segment // nil: the next one has to be found
 	tail   uint64   // number of the ring's segment that was read last, when inRing
 	inRing bool
+	over   bool // the recording has ended, as is known from elsewhere
 	watch  watcher
 }
 
@@ -62,6 +63,9 @@ func (r *Reader) Close() error {
 	r.dec.Close()
 	return nil
 }
+
+// Over says that the recording has ended, as is known from elsewhere: a chain without an end is damaged then.
+func (r *Reader) Over() { r.over = true }
 
 // Meta describes the session.
 func (r *Reader) Meta() Meta { return r.meta }
@@ -113,6 +117,9 @@ func (r *Reader) find() (*segment, error) {
 			continue
 		}
 		if err != nil {
+			if r.over {
+				r.watch.noEnd()
+			}
 			return nil, io.EOF
 		}
 		r.tail, r.inRing = s.check.number, true

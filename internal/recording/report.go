@@ -36,6 +36,7 @@ type watcher struct {
 	broken   int
 	problems []string
 	ended    bool
+	endless  bool // it has ended, and its chain has no end
 }
 
 func (w *watcher) problem(format string, args ...any) {
@@ -85,6 +86,14 @@ func (w *watcher) resume(r *Record) {
 	}
 }
 
+// noEnd notes that the chain of a recording that has ended has no end.
+func (w *watcher) noEnd() {
+	if !w.endless {
+		w.endless = true
+		w.problem("the end of its chain is missing: what is left may not be all")
+	}
+}
+
 // end compares what was read with what the end of the chain says.
 func (w *watcher) end(c *chain) {
 	if w.ended {
@@ -110,7 +119,7 @@ func (w *watcher) report(c *chain) Report {
 	}
 	r.Problems = append(r.Problems, w.problems...)
 	switch {
-	case c.ended == nil && w.broken == 0 && c.problem == "":
+	case c.ended == nil && w.broken == 0 && c.problem == "" && !w.endless:
 	case c.ended != nil && len(r.Problems) == 0:
 		r.State = c.ended.End
 	default:

@@ -18,7 +18,7 @@ type streamEnd struct {
 // WriteTo sends the whole recording from its beginning to w, in the form a StreamReader takes. Segments go as they are
 // stored, so that the other end checks their digests itself. What Next gave before does not matter.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
-	s := sender{w: w, from: &Reader{path: r.path, meta: r.meta, chain: r.chain, dec: r.dec}}
+	s := sender{w: w, from: &Reader{path: r.path, meta: r.meta, chain: r.chain, dec: r.dec}, over: r.over}
 	err := s.send()
 	return s.n, err
 }
@@ -28,6 +28,7 @@ type sender struct {
 	w    io.Writer
 	n    int64
 	from *Reader
+	over bool
 	buf  []byte
 }
 
@@ -86,8 +87,11 @@ func (s *sender) send() error {
 		}
 	}
 	state := sess.RecordingActive
-	if r.chain.ended != nil {
+	switch {
+	case r.chain.ended != nil:
 		state = r.chain.ended.End
+	case s.over:
+		state = sess.RecordingIncomplete
 	}
 	b, err := json.Marshal(streamEnd{State: state})
 	if err != nil {

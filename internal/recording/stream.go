@@ -3,11 +3,14 @@ package recording
 import (
 	"bufio"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/sessctl/sess/internal/sess"
 )
 
 // ContentType is the media type of a recording on its way.
@@ -148,8 +151,13 @@ func (s *StreamReader) advance() error {
 			s.watch.damaged(errors.New("the part that is being written is damaged"))
 		}
 	case blockEnd:
-		if s.chain.ended != nil {
+		var e streamEnd
+		_ = json.Unmarshal(b, &e) // what is none says nothing
+		switch {
+		case s.chain.ended != nil:
 			s.watch.end(&s.chain)
+		case e.State == sess.RecordingComplete || e.State == sess.RecordingIncomplete:
+			s.watch.noEnd()
 		}
 		return io.EOF
 	}

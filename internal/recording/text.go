@@ -21,10 +21,23 @@ func ExportText(r Records, w io.Writer) error {
 	}
 	out := bufio.NewWriterSize(w, 64<<10)
 	var to io.Writer = out
-	lines := &liner{w: out}
+	lines := &liner{}
+	lines.emit = func(line []rune) error {
+		for _, r := range line {
+			if _, err := out.WriteRune(r); err != nil {
+				return err
+			}
+		}
+		return out.WriteByte('\n')
+	}
+	lines.alternated = func(on bool) vt.Handler {
+		if on {
+			lines.say("[a full-screen program]")
+		}
+		return nil
+	}
 	if head.TTY {
-		p := &vt.Parser{Handler: lines}
-		to = p
+		to = &vt.Parser{Handler: lines}
 	}
 	for {
 		e, err := ev.Next()
@@ -48,21 +61,29 @@ func ExportText(r Records, w io.Writer) error {
 	return nil
 }
 
-// maxLine bounds a line of text, in characters.
+// maxLine bounds a line of a terminal, in characters.
 const maxLine = 16 << 10
 
 // liner follows one line of a terminal: what a shell's line editor and progress bars do. It is a vt.Handler.
 type liner struct {
-	w    *bufio.Writer
-	line []rune
-	at   int
-	full bool // a full-screen program has the terminal
-	err  error
+	emit func(line []rune) error // takes a line that was left
+	// alternated hears that a full-screen program has the terminal, or has it no more. What it gives handles what such a
+	// program writes; nil: nothing does.
+	alternated func(on bool) vt.Handler
+
+	line   []rune
+	at     int
+	full   bool // a full-screen program has the terminal
+	screen vt.Handler
+	err    error
 }
 
 // Print implements vt.Handler.
 func (l *liner) Print(r rune) {
 	if l.full {
+		if l.screen != nil {
+			l.screen.Print(r)
+		}
 		return
 	}
 	if l.at >= maxLine {
@@ -78,6 +99,9 @@ func (l *liner) Print(r rune) {
 // Control implements vt.Handler.
 func (l *liner) Control(b byte) {
 	if l.full {
+		if l.screen != nil {
+			l.screen.Control(b)
+		}
 		return
 	}
 	switch b {
@@ -97,15 +121,14 @@ func (l *liner) feed() {
 	for end > 0 && l.line[end-1] == ' ' {
 		end--
 	}
-	for _, r := range l.line[:end] {
-		l.rune(r)
+	if err := l.emit(l.line[:end]); err != nil && l.err == nil {
+		l.err = err
 	}
-	l.rune('\n')
 	l.line, l.at = l.line[:0], 0
 }
 
-func (l *liner) rune(r rune) {
-	if _, err := l.w.WriteRune(r); err != nil && l.err == nil {
+func (l *liner) say(text string) {
+	if err := l.emit([]rune(text)); err != nil && l.err == nil {
 		l.err = err
 	}
 }
@@ -117,7 +140,11 @@ func (l *liner) end() {
 }
 
 // Escape implements vt.Handler.
-func (*liner) Escape(_, _ byte) {}
+func (l *liner) Escape(inter, final byte) {
+	if l.full && l.screen != nil {
+		l.screen.Escape(inter, final)
+	}
+}
 
 // OSC implements vt.Handler.
 func (*liner) OSC([]byte) {}
@@ -130,7 +157,9 @@ func (l *liner) CSI(prefix byte, p vt.Params, inter, final byte) {
 				l.alternate(final == 'h')
 			}
 		}
-		return
+	}
+	if l.full && l.screen != nil {
+		l.screen.CSI(prefix, p, inter, final)
 	}
 	if l.full || prefix != 0 || inter != 0 {
 		return
@@ -175,8 +204,6 @@ func (l *liner) alternate(on bool) {
 	l.full = on
 	if on {
 		l.end()
-		for _, r := range "[a full-screen program]\n" {
-			l.rune(r)
-		}
 	}
+	l.screen = l.alternated(on)
 }

@@ -60,6 +60,9 @@ func (s *Server) recordingData(ctx context.Context, who sess.Principal, r *http.
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says everything
 	}
+	if rec.State != sess.RecordingActive {
+		reader.Over()
+	}
 	return &answer{contentType: recording.ContentType, close: reader.Close, send: func(w io.Writer) error {
 		_, err := reader.WriteTo(w)
 		if err != nil {

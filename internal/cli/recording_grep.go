@@ -1,0 +1,246 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/client"
+	"github.com/sessctl/sess/internal/recording"
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// grepping is what recording grep was asked for.
+type grepping struct {
+	in           api.RecordingsIn
+	regex        bool
+	ignoreCase   bool
+	since, until string
+	limit        int // hits
+	recordings   int // to look into
+	from, to     time.Time
+	match        *regexp.Regexp
+}
+
+// Bounds of a search that does not say more.
+const (
+	grepHits       = 1000
+	grepRecordings = 1000
+)
+
+func (a *app) recordingGrepCmd() *cobra.Command {
+	var g grepping
+	c := &cobra.Command{
+		Use: "grep TEXT [SESSION|FILE…]", Short: "Search recordings for lines with a text",
+		Long: "Looks into the recordings that you may replay, newest first, or those that are named, and prints each line with TEXT as\n" +
+			"soon as it is found: session, time in the recording, line. Lines are searched as they stood on the screen; rows of\n" +
+			"full-screen programs too. Each recording that was looked into is in the audit log as a replay. What is not whole is\n" +
+			"searched as far as it goes, and said on standard error. The exit code is 1 when nothing was found. --json prints one\n" +
+			"object a line.",
+		Example: "  sessctl recording grep 'DROP TABLE' --since 30d\n" +
+			"  sessctl recording grep -e 'rm -rf /(home|srv)' --instance db-1 --user ann@example.com",
+		Args: args(cobra.MinimumNArgs(1)),
+		RunE: func(cmd *cobra.Command, argv []string) error {
+			if err := g.read(a.now(), argv[0]); err != nil {
+				return usagef(cmd, "%v", err)
+			}
+			return a.grep(cmd.Context(), &g, argv[1:])
+		},
+	}
+	f := c.Flags()
+	f.BoolVarP(&g.regex, "regexp", "e", false, "TEXT is a regular expression (RE2)")
+	f.BoolVarP(&g.ignoreCase, "ignore-case", "i", false, "small and capital letters are the same")
+	f.StringVar(&g.in.Instance, "instance", "", "only of sessions on `INSTANCE`")
+	f.StringVar(&g.in.User, "user", "", "only of sessions of `USER`")
+	f.StringVar(&g.since, "since", "", "only of sessions that began since: a `TIME`, or so long ago: 12h, 30d")
+	f.StringVar(&g.until, "until", "", "only of sessions that began before: a `TIME`, or so long ago")
+	f.IntVar(&g.limit, "limit", grepHits, "stop behind so many lines; 0: never")
+	f.IntVar(&g.recordings, "recordings", grepRecordings, "look into at most this `NUMBER` of recordings; 0: all")
+	return a.jsonFlag(c)
+}
+
+func (g *grepping) read(now time.Time, text string) error {
+	var err error
+	if g.from, err = ago(now, g.since); err == nil {
+		g.to, err = ago(now, g.until)
+	}
+	if err != nil {
+		return errors.New("--since and --until are a time like 2026-11-21, 2026-11-21T08:00:00Z, or so long ago like 12h or 30d")
+	}
+	if g.limit < 0 || g.recordings < 0 || text == "" {
+		return errors.New("TEXT is not empty, and --limit and --recordings are 0 or more")
+	}
+	if !g.regex {
+		text = regexp.QuoteMeta(text)
+	}
+	if g.ignoreCase {
+		text = "(?i)" + text
+	}
+	if g.match, err = regexp.Compile(text); err != nil {
+		return fmt.Errorf("TEXT is no regular expression: %w", err)
+	}
+	return nil
+}
+
+// ago reads a time: a date, a time, or how long ago it was.
+func ago(now time.Time, s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if d, err := sess.ParseDuration(s); err == nil {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, errors.New("no time")
+}
+
+// grepHit is what recording grep --json prints of each line it finds.
+type grepHit struct {
+	Session  sess.SessionID `json:"session"`
+	Instance string         `json:"instance,omitempty"`
+	User     string         `json:"user,omitempty"`
+	Time     time.Time      `json:"time"`
+	At       float64        `json:"at"` // seconds into the recording
+	Line     string         `json:"line"`
+	Screen   bool           `json:"screen,omitempty"` // of a full-screen program
+}
+
+// search is a grep under way.
+type search struct {
+	*grepping
+	a      *app
+	hits   int
+	looked int
+	failed int
+}
+
+// errEnough ends a search that found as much as it may.
+var errEnough = errors.New("enough")
+
+func (a *app) grep(ctx context.Context, g *grepping, names []string) error {
+	s := &search{grepping: g, a: a}
+	err := s.each(ctx, names)
+	if err != nil && !errors.Is(err, errEnough) {
+		return err
+	}
+	if errors.Is(err, errEnough) {
+		a.note("sessctl: stopped behind %d lines in %d recordings: --limit and --recordings allow more", s.hits, s.looked)
+	}
+	switch {
+	case s.failed > 0:
+		return sess.New(sess.CodeInvalid, fmt.Sprintf("%d of %d recordings could not be searched whole", s.failed, s.looked), "what is left of them was searched")
+	case s.hits == 0:
+		return statusError(exitFailure)
+	}
+	return nil
+}
+
+// each looks into the recordings that are named, or all that fit, newest first.
+func (s *search) each(ctx context.Context, names []string) error {
+	for _, n := range names {
+		if err := s.look(ctx, n); err != nil {
+			return err
+		}
+	}
+	if len(names) > 0 {
+		return nil
+	}
+	c, err := s.a.open()
+	if err != nil {
+		return err
+	}
+	s.in.Page = api.Page{Limit: api.MaxPage}
+	for {
+		out, err := api.Call(ctx, c.API, api.ListRecordings, s.in)
+		if err != nil {
+			return err
+		}
+		for _, r := range out.Items {
+			if r.StartedAt.Before(s.from) {
+				return nil // newest first: all others are older
+			}
+			if !s.to.IsZero() && !r.StartedAt.Before(s.to) || !replayable(r.State) {
+				continue
+			}
+			if s.recordings > 0 && s.looked >= s.recordings {
+				return errEnough
+			}
+			if err := s.look(ctx, string(r.Session)); err != nil {
+				return err
+			}
+		}
+		if out.Next == "" || out.Next == s.in.After {
+			return nil
+		}
+		s.in.After = out.Next
+	}
+}
+
+// replayable reports whether there is something to replay.
+func replayable(s sess.RecordingState) bool {
+	return s == sess.RecordingActive || s == sess.RecordingComplete || s == sess.RecordingIncomplete
+}
+
+// look searches one recording. One that can't be read is said, and does not keep others from being searched.
+func (s *search) look(ctx context.Context, name string) error {
+	s.looked++
+	r, body, err := s.a.openRecording(ctx, name)
+	if err == nil {
+		meta := r.Meta()
+		err = recording.EachLine(r, func(l recording.Line) error { return s.line(&meta, l) })
+		if problems := r.Report().Problems; err == nil && len(problems) > 0 {
+			err = errors.New(problems[0])
+		}
+		_ = r.Close()
+		_ = body.Close()
+	}
+	var out *outputError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errEnough) || errors.As(err, &out) || ctx.Err() != nil || ExitCode(err) == exitLogin:
+		return err
+	}
+	s.failed++
+	message, _ := describe(broken(err))
+	s.a.note("sessctl: %s: %s", name, message)
+	return nil
+}
+
+// outputError says that what was found can't be written.
+type outputError struct{ error }
+
+func (s *search) line(meta *recording.Meta, l recording.Line) error {
+	if !s.match.MatchString(l.Text) {
+		return nil
+	}
+	s.hits++
+	var err error
+	if s.a.json {
+		err = json.NewEncoder(s.a.out).Encode(grepHit{
+			Session: meta.Session, Instance: meta.InstanceName, User: meta.User, Time: meta.Started.Add(l.Time).UTC(),
+			At: l.Time.Seconds(), Line: l.Text, Screen: l.Screen,
+		})
+	} else {
+		_, err = io.WriteString(s.a.out, strings.Join([]string{string(meta.Session), client.Clock(l.Time), cell(l.Text)}, "\t")+"\n")
+	}
+	if err != nil {
+		return &outputError{err}
+	}
+	if s.limit > 0 && s.hits >= s.limit {
+		return errEnough
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/recording"
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// recordingPath is the path of a recording's bytes.
+func recordingPath(session string) string {
+	return strings.Replace(api.PathRecordingData, "{session}", url.PathEscape(session), 1)
+}
+
+// isFile reports whether a recording is named by a file that export --format raw wrote; - is standard input.
+func isFile(name string) bool {
+	if name == "-" {
+		return true
+	}
+	if strings.HasPrefix(name, "ses_") && !strings.ContainsAny(name, "./"+string(os.PathSeparator)) {
+		return false
+	}
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// recordingBytes begins to read a recording: of a session, from the server, or of a file.
+func (a *app) recordingBytes(ctx context.Context, name string) (io.ReadCloser, error) {
+	switch {
+	case name == "-":
+		return io.NopCloser(a.in), nil
+	case isFile(name):
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, sess.Wrap(err, sess.CodeInvalid, "can't read "+name, "")
+		}
+		return f, nil
+	}
+	return a.download(ctx, recordingPath(name))
+}
+
+// openRecording begins to read the records of a recording. Close both when done.
+func (a *app) openRecording(ctx context.Context, name string) (*recording.StreamReader, io.Closer, error) {
+	body, err := a.recordingBytes(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := recording.NewStreamReader(body)
+	if err != nil {
+		_ = body.Close()
+		return nil, nil, broken(err)
+	}
+	return r, body, nil
+}
