@@ -22,7 +22,7 @@ func TestReplayKeys(t *testing.T) {
 
 	s := w.sit(t, "recording", "play", id, "--speed", "0.1")
 	s.see("line 2")
-	s.typ(" ") // stop
+	s.typ(" ")      // stop
 	s.typ("\x1b[C") // 10 s on: the end
 	s.see("line 60")
 	s.typ("\x1b[D") // 10 s back, from less: the beginning
