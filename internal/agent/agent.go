@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sessctl/sess/internal/agent/process"
+	"github.com/sessctl/sess/internal/agent/programs"
 	"github.com/sessctl/sess/internal/link"
 	"github.com/sessctl/sess/internal/sess"
 )
@@ -54,7 +55,10 @@ type Agent struct {
 	log    *slog.Logger
 	self   process.Account
 	sup    *process.Supervisor
-	dialer *link.Dialer
+	// programs tells what runs in sessions; nil: noPrograms says why not.
+	programs   *programs.Watcher
+	noPrograms *programs.Unavailable
+	dialer     *link.Dialer
 
 	work    sync.WaitGroup // sessions and offers being looked at; Run waits for them
 	writing sync.Mutex     // held while the status file is written; taken before mu
@@ -116,6 +120,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.openPrograms(life)
 	if n := a.sup.KillLeftovers(); n > 0 {
 		a.log.Warn("killed processes that an earlier agent had left", "count", n)
 	}

@@ -59,6 +59,9 @@ func (s *session) command() {
 	default:
 		exit = s.a.handler(s.offer.Kind)(s, params)
 	}
+	if s.offer.Programs {
+		outs = append(outs, wire.ChannelPrograms)
+	}
 	for _, ch := range outs {
 		s.endpoint.Out(ch).CloseWrite()
 	}
@@ -97,9 +100,17 @@ func (s *session) params() (sess.Params, error) {
 
 // runProcess is the handler of shell and exec.
 func (s *session) runProcess(params sess.Params) sess.Exit {
+	trail, sumUp := s.follow()
+	exit := s.start(params, trail)
+	exit.Programs = sumUp()
+	return exit
+}
+
+// start starts the process and stays with it until its end.
+func (s *session) start(params sess.Params, trail process.Trail) sess.Exit {
 	p, err := s.a.sup.Start(process.Spec{
 		Session: s.offer.Session, Account: s.account, Argv: params.Argv, Env: params.Env, Cwd: params.Cwd,
-		TTY: params.TTY, Term: params.Term, Cols: params.Cols, Rows: params.Rows,
+		TTY: params.TTY, Term: params.Term, Cols: params.Cols, Rows: params.Rows, Trail: trail,
 	})
 	var fault *process.StartError
 	if errors.As(err, &fault) {

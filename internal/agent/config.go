@@ -36,6 +36,7 @@ type Config struct {
 	DenyRoot    bool        // no session runs as uid 0
 	EnvAllow    []string    // patterns of variables that clients may set; empty: all but the dangerous ones
 	MaxSessions int         // at the same time; 0: 100
+	NoPrograms  bool        // the kernel is not asked which programs run in sessions
 }
 
 // Setting is one line of the configuration, also given as an environment variable (SESS_AGENT_…) or a flag (--…).
@@ -59,6 +60,7 @@ func Settings() []Setting {
 		{"allow_kinds", "kinds of session that may run (" + strings.Join(sess.KindNames(), ", ") + "); empty means all", setAllowKinds},
 		{"deny_root", "true: no session runs as root", setDenyRoot},
 		{"env_allow", "variables that clients may set, with commas; * in a name matches anything; empty means all but LD_*", setEnvAllow},
+		{"programs", "off: the kernel is not asked which programs run in sessions; their records say so", setPrograms},
 		{"max_sessions", "sessions at the same time, at most 1000; 0 means 100", setMaxSessions},
 	}
 }
@@ -102,6 +104,18 @@ func setDenyRoot(c *Config, v string) (err error) {
 		c.DenyRoot = false
 	default:
 		err = fmt.Errorf("%q is neither true nor false", v)
+	}
+	return err
+}
+
+func setPrograms(c *Config, v string) (err error) {
+	switch v {
+	case "on", "":
+		c.NoPrograms = false
+	case "off":
+		c.NoPrograms = true
+	default:
+		err = fmt.Errorf("%q is neither on nor off", v)
 	}
 	return err
 }

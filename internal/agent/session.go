@@ -60,6 +60,9 @@ func newSession(life context.Context, a *Agent, o wire.Offer, info sess.KindInfo
 	if info.Terminal {
 		window, send = sess.WindowTerminal, send[:1]
 	}
+	if o.Programs {
+		send = append(send, wire.ChannelPrograms)
+	}
 	s.endpoint = link.NewEndpoint(link.EndpointConfig{
 		Side: sess.SideAgent, Session: o.Session, Boot: a.boot, Window: window,
 		Send: send, Recv: []uint32{wire.ChannelMain, wire.ChannelParams},

@@ -24,6 +24,8 @@ type Status struct {
 	PID       int             `json:"pid,omitempty"`
 	Boot      sess.BootID     `json:"boot,omitempty"`
 	Version   string          `json:"version,omitempty"` // of the agent that runs
+	// Programs is on when the programs that run in sessions are listed, else why they are not.
+	Programs string `json:"programs,omitempty"`
 }
 
 // report changes the status file. change may look at what mu protects.

@@ -42,8 +42,9 @@ var (
 // Paths that answer with a stream of bytes or a WebSocket instead of JSON; they take the same login and give the same
 // problem documents.
 const (
-	PathRecordingData = "/v1/recordings/{session}/data" // GET: the recording's records, package recording's stream format
-	PathAuditExport   = "/v1/audit/export"              // GET: package audit's export, events and signed checkpoint
-	PathStream        = "/v1/stream"                    // WebSocket, subprotocol sess.v1
-	PathAgent         = "/v1/agent"                     // WebSocket, subprotocol sess.agent.v1
+	PathRecordingData   = "/v1/recordings/{session}/data"   // GET: the recording's records, package recording's stream format
+	PathSessionCommands = "/v1/sessions/{session}/commands" // GET: the programs that ran, a sess.ProgramLine as JSON each line
+	PathAuditExport     = "/v1/audit/export"                // GET: package audit's export, events and signed checkpoint
+	PathStream          = "/v1/stream"                      // WebSocket, subprotocol sess.v1
+	PathAgent           = "/v1/agent"                       // WebSocket, subprotocol sess.agent.v1
 )

@@ -129,6 +129,9 @@ func (s *Service) Exited(ctx context.Context, org sess.OrgID, id sess.SessionID,
 			if err := s.noteSpent(ctx, tx, r, exit.Exit); err != nil {
 				return err
 			}
+			if err := s.programsEvent(ctx, tx, *r, exit.Programs); err != nil {
+				return err
+			}
 			if r.State == sess.StateEnded {
 				return save(ctx, tx, r)
 			}

@@ -65,10 +65,15 @@ func endedState(s api.Session) string {
 }
 
 func (a *app) sessionShowCmd() *cobra.Command {
-	return a.jsonFlag(&cobra.Command{
-		Use: "show SESSION", Short: "Show a session",
-		Args: args(cobra.ExactArgs(1)),
+	var commands bool
+	c := &cobra.Command{
+		Use: "show SESSION", Short: "Show a session, or the programs that ran in it",
+		Example: "  sessctl session show ses_4x2k\n  sessctl session show ses_4x2k --commands",
+		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if commands {
+				return a.showCommands(cmd.Context(), args[0])
+			}
 			s, err := call(cmd.Context(), a, "asking the server", api.GetSession, api.SessionRef{Session: args[0]})
 			if err != nil {
 				return err
@@ -76,7 +81,9 @@ func (a *app) sessionShowCmd() *cobra.Command {
 			return a.printSession(s)
 		},
 		ValidArgsFunction: a.completeSessions,
-	})
+	}
+	c.Flags().BoolVar(&commands, "commands", false, "the programs that ran, with arguments, those started by scripts too")
+	return a.jsonFlag(c)
 }
 
 func (a *app) printSession(s api.Session) error {

@@ -60,6 +60,8 @@ const (
 	RecordingList   Action = "recording:list"
 	RecordingShow   Action = "recording:show"
 	RecordingReplay Action = "recording:replay"
+	// RecordingCommands is to see the programs that ran in a session: their arguments tell as much as a recording.
+	RecordingCommands Action = "recording:commands"
 
 	OrgList   Action = "org:list"
 	OrgShow   Action = "org:show"
@@ -129,6 +131,7 @@ const (
 	SessionJoined        Action = "session:joined"
 	SessionDetached      Action = "session:detached"
 	SessionEnded         Action = "session:ended"
+	SessionCommands      Action = "session:commands"
 	RecordingClosed      Action = "recording:closed"
 	InstanceDisconnected Action = "instance:disconnected"
 	Authenticate         Action = "authenticate" // a credential that was not accepted; refusals only
@@ -215,6 +218,7 @@ func Actions() []Info {
 		{RecordingList, "list recordings", recorded, false},
 		{RecordingShow, "see what is known of a recording", recorded, true},
 		{RecordingReplay, "replay a recording", replay, true},
+		{RecordingCommands, "see the programs that ran in a session", replay, true},
 		{UserInvite, "invite a person", admin, false},
 		{UserList, "list users", oversee, false},
 		{UserShow, "see a user", oversee, false},
@@ -269,6 +273,7 @@ func Events() []Info {
 		{Action: SessionJoined, Summary: "the owner of a detached session is back"},
 		{Action: SessionDetached, Summary: "the owner of a session went away; it runs on"},
 		{Action: SessionEnded, Summary: "a session ended, once, with its reason"},
+		{Action: SessionCommands, Summary: "what ran in a session: how many programs and the digest of their list, or why there is none"},
 		{Action: RecordingClosed, Summary: "a recording was closed; its digest is in the event"},
 		{Action: InstanceDisconnected, Summary: "an instance went offline"},
 		{Action: PasswordForgot, Summary: "a person asked for a link that sets a new password"},

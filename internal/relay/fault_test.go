@@ -30,6 +30,7 @@ type exec struct {
 	w              *world
 	client, agent  *link.Endpoint
 	in, out, errs  uint64 // lengths
+	aside          uint64 // of the stream that goes into the record alone
 	gens           *generations
 	stdout, stderr *pattern
 	stdin          *pattern
@@ -38,14 +39,14 @@ type exec struct {
 }
 
 func newExec(w *world, in, out, errs uint64) *exec {
-	x := &exec{w: w, in: in, out: out, errs: errs, gens: &generations{}, problems: make(chan error, 16)}
+	x := &exec{w: w, in: in, out: out, errs: errs, aside: out/2 + 1, gens: &generations{}, problems: make(chan error, 16)}
 	x.client = link.NewEndpoint(link.EndpointConfig{
 		Side: sess.SideClient, Session: w.id, Window: w.win,
 		Send: []uint32{wire.ChannelMain, wire.ChannelParams}, Recv: []uint32{wire.ChannelMain, wire.ChannelStderr},
 	})
 	x.agent = link.NewEndpoint(link.EndpointConfig{
 		Side: sess.SideAgent, Session: w.id, Window: w.win, Boot: sess.NewBootID(),
-		Recv: []uint32{wire.ChannelMain, wire.ChannelParams}, Send: []uint32{wire.ChannelMain, wire.ChannelStderr},
+		Recv: []uint32{wire.ChannelMain, wire.ChannelParams}, Send: []uint32{wire.ChannelMain, wire.ChannelStderr, wire.ChannelPrograms},
 	})
 	return x
 }
@@ -97,7 +98,7 @@ func (x *exec) process() error {
 		return fmt.Errorf("params: %q %w", params[:n], err)
 	}
 	var wg sync.WaitGroup
-	var errs [3]error
+	var errs [4]error
 	wg.Go(func() { _, errs[0] = x.agent.In(wire.ChannelMain).WriteTo(x.stdin) })
 	wg.Go(func() {
 		_, errs[1] = x.agent.Out(wire.ChannelMain).ReadFrom(&pattern{seed: 1, n: x.out})
@@ -106,6 +107,10 @@ func (x *exec) process() error {
 	wg.Go(func() {
 		_, errs[2] = x.agent.Out(wire.ChannelStderr).ReadFrom(&pattern{seed: 2, n: x.errs})
 		x.agent.Out(wire.ChannelStderr).CloseWrite()
+	})
+	wg.Go(func() {
+		_, errs[3] = x.agent.Out(wire.ChannelPrograms).ReadFrom(&pattern{seed: 4, n: x.aside})
+		x.agent.Out(wire.ChannelPrograms).CloseWrite()
 	})
 	wg.Wait()
 	for _, err := range errs {
@@ -175,7 +180,7 @@ func (x *exec) recorded(t *testing.T) {
 	}
 	got := map[key]*pattern{
 		{sess.SideAgent, wire.ChannelMain}: {seed: 1, n: x.out}, {sess.SideAgent, wire.ChannelStderr}: {seed: 2, n: x.errs},
-		{sess.SideClient, wire.ChannelMain}: {seed: 3, n: x.in},
+		{sess.SideClient, wire.ChannelMain}: {seed: 3, n: x.in}, {sess.SideAgent, wire.ChannelPrograms}: {seed: 4, n: x.aside},
 	}
 	for {
 		rec, err := r.Next()

@@ -169,6 +169,9 @@ func (s *session) record(p *party, h wire.Header, payload []byte) (*link.Conn, e
 	if f.C == everything {
 		s.creditAlone(p, f, h.FIN())
 	}
+	if recordOnly(p.side, f.id) {
+		return nil, nil
+	}
 	if o == nil || !o.went {
 		return nil, nil
 	}

@@ -169,8 +169,11 @@ func (s *session) begin() {
 			if st.Channel == wire.ChannelCtl {
 				f.sentL = wire.MaxCtlUnacked
 			}
+			if recordOnly(p.side, st.StreamID) {
+				f.known, f.C, f.L = true, everything, everything
+			}
 			for _, r := range o.hello.Recv {
-				if r.StreamID == st.StreamID {
+				if r.StreamID == st.StreamID && f.C != everything {
 					f.known, f.C, f.L = true, r.Consumed, r.Limit
 				}
 			}
@@ -215,6 +218,9 @@ func (s *session) letGo(p, o *party) error {
 	}
 	if o != nil {
 		for _, st := range o.hello.Send {
+			if recordOnly(o.side, st.StreamID) {
+				continue
+			}
 			recv, _, _, jump, err := s.receiver(o, p, st)
 			if err != nil {
 				return err
@@ -308,11 +314,14 @@ func (s *session) sendGo(p, o *party, st wire.SendState) (wire.SendGo, error) {
 	if o == nil {
 		f.known, f.sentC, f.sentL = false, base, everything
 		g.From, g.Free = max(j, base), base
-		if s.done || s.free {
-			f.known, f.C, f.L = true, everything, everything
-			g.Free, g.Limit = max(base, j), j+s.windowOf(f.id)
-			f.sentC, f.sentL = g.Free, g.Limit
+		if s.done || s.free || recordOnly(p.side, st.StreamID) {
+			s.sendAlone(f, &g, base, j)
 		}
+		return g, nil
+	}
+	if recordOnly(p.side, st.StreamID) {
+		g.From = max(j, base)
+		s.sendAlone(f, &g, base, j)
 		return g, nil
 	}
 	recv, cons, limit, _, err := s.receiver(p, o, st)

@@ -52,7 +52,7 @@ func fuzzTargets(s *Server) []target {
 			}
 		}
 	}
-	for _, path := range []string{api.PathStream, api.PathAgent, api.PathRecordingData, api.PathAuditExport, "/agent/{name}", "/install.sh", "/{any}"} {
+	for _, path := range []string{api.PathStream, api.PathAgent, api.PathRecordingData, api.PathSessionCommands, api.PathAuditExport, "/agent/{name}", "/install.sh", "/{any}"} {
 		out = append(out, target{method: http.MethodGet, path: path})
 	}
 	slices.SortFunc(out, func(a, b target) int { return strings.Compare(a.path+a.method, b.path+b.method) })

@@ -140,6 +140,7 @@ func matrixEntries() map[string]entry {
 		"recording-list":      {act: policy.RecordingList},
 		"recording-list some": {act: policy.RecordingList, query: "instance={instance}&user={user}"},
 		"recording-show":      {act: policy.RecordingShow, kinds: recording},
+		"session-commands":    {act: policy.RecordingCommands, kinds: recording, fails: []sess.Code{sess.CodeNotFound}},
 		"recording-data":      {act: policy.RecordingReplay, kinds: recording, fails: []sess.Code{sess.CodeNotFound}},
 
 		"audit-list":      {act: policy.AuditList},

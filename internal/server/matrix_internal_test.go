@@ -82,6 +82,7 @@ func operations(t *testing.T, s *Server) []operation {
 	}
 	ops = append(ops,
 		operation{id: "recording-data", method: http.MethodGet, path: api.PathRecordingData},
+		operation{id: "session-commands", method: http.MethodGet, path: api.PathSessionCommands},
 		operation{id: "audit-export", method: http.MethodGet, path: api.PathAuditExport})
 	entries, infos := matrixEntries(), map[policy.Action]policy.Info{}
 	for _, i := range policy.Actions() {
@@ -360,12 +361,13 @@ func (w *matrix) tellsNothing(o operation, got reply, ours map[string]thing, ask
 func besides() map[string]string {
 	const page = "a page of a login in a browser: it asks for the credential itself"
 	return map[string]string{
-		"GET PathStream":        "guarded by the ticket",
-		"GET /admin/orgs":       "at the socket of the box's owner",
-		"POST /admin/orgs":      "at the socket of the box's owner",
-		"GET PathAgent":         "guarded by the instance's key",
-		"GET PathRecordingData": "in the matrix as recording-data",
-		"GET PathAuditExport":   "in the matrix as audit-export",
+		"GET PathStream":          "guarded by the ticket",
+		"GET /admin/orgs":         "at the socket of the box's owner",
+		"POST /admin/orgs":        "at the socket of the box's owner",
+		"GET PathAgent":           "guarded by the instance's key",
+		"GET PathRecordingData":   "in the matrix as recording-data",
+		"GET PathSessionCommands": "in the matrix as session-commands",
+		"GET PathAuditExport":     "in the matrix as audit-export",
 
 		"GET /install.sh":   "public",
 		"GET /agent/{name}": "public",

@@ -58,6 +58,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET "+api.PathStream, s.serveStream)
 	mux.HandleFunc("GET "+api.PathAgent, s.serveControl)
 	mux.HandleFunc("GET "+api.PathRecordingData, s.download(s.recordingData))
+	mux.HandleFunc("GET "+api.PathSessionCommands, s.download(s.sessionCommands))
 	mux.HandleFunc("GET "+api.PathAuditExport, s.download(s.auditExport))
 
 	mux.HandleFunc("GET /install.sh", s.serveInstall)

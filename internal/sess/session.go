@@ -46,6 +46,8 @@ type Exit struct {
 	// What all its processes took, as far as the agent can tell; 0: not known.
 	CPUMicros int64 `json:"cpu_us,omitempty"`
 	MemPeak   int64 `json:"mem_peak,omitempty"` // bytes
+	// Programs sums up the programs that ran; nil: nobody asked, or the agent is too old.
+	Programs *ProgramsSum `json:"programs,omitempty"`
 }
 
 // Side is one of the two ends of a session's stream.

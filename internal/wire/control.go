@@ -123,6 +123,8 @@ type Offer struct {
 	GraceMS    int64           `json:"grace_ms"`          // how long without any server before the agent kills it by itself
 	By         string          `json:"by"`                // who asked: name of the principal
 	Reason     string          `json:"reason,omitempty"`
+	// Programs asks for the list of programs that run, on ChannelPrograms. A relay that takes it is what sets this.
+	Programs bool `json:"programs,omitempty"`
 }
 
 // Order tells an agent to end a session now.

@@ -27,6 +27,7 @@ type Process struct {
 	sup     *Supervisor
 	session sess.SessionID
 	tree    *tree
+	trail   Trail // nil: none
 	proc    *os.Process
 	pid     int
 	born    uint64   // when, in the kernel's ticks; 0: not known

@@ -34,6 +34,16 @@ type Spec struct {
 	Term    string
 	// Cols and Rows are the size of the terminal in cells; 0 means the default.
 	Cols, Rows uint16
+	// Trail follows the session's processes in the kernel; nil: nothing does.
+	Trail Trail
+}
+
+// Trail knows the processes of a session from the kernel.
+type Trail interface {
+	// Spawn calls start, on the goroutine that called it: what that starts is followed.
+	Spawn(start func() error) error
+	// Pids lists the processes that descend from it, wherever they hide.
+	Pids() []int
 }
 
 // StartError says that no process came to be, with the exit status shells give for that.
@@ -58,7 +68,7 @@ func (e *StartError) Unwrap() error { return e.Err }
 func (s *Supervisor) Start(spec Spec) (*Process, error) {
 	acc := spec.Account
 	env := environment(acc, spec, s.mark)
-	p := &Process{sup: s, session: spec.Session, waited: make(chan struct{})}
+	p := &Process{sup: s, session: spec.Session, trail: spec.Trail, waited: make(chan struct{})}
 	cwd := orElse(spec.Cwd, acc.Home)
 	if !filepath.IsAbs(cwd) {
 		cwd = filepath.Join(acc.Home, cwd)
@@ -101,14 +111,14 @@ func (s *Supervisor) spawn(p *Process, spec Spec, file string, argv []string, at
 	defer release()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	proc, err := os.StartProcess(file, argv, attr)
+	proc, err := p.fork(file, argv, attr)
 	if err != nil && inCgroup && !errors.Is(err, fs.ErrNotExist) && s.withoutCgroup(p, attr.Sys) {
-		proc, err = os.StartProcess(file, argv, attr)
+		proc, err = p.fork(file, argv, attr)
 	}
 	if err != nil && spec.Cwd == "" && attr.Dir != "/" {
 		home, first := attr.Dir, err
 		attr.Dir = "/"
-		if proc, err = os.StartProcess(file, argv, attr); err != nil {
+		if proc, err = p.fork(file, argv, attr); err != nil {
 			return first
 		}
 		p.Warning = fmt.Sprintf("could not enter home directory %s: %v; starting in /", home, reason(first))
@@ -120,6 +130,20 @@ func (s *Supervisor) spawn(p *Process, spec Spec, file string, argv []string, at
 	p.born = birth(p.pid)
 	s.live[p.pid] = p
 	return nil
+}
+
+// fork starts the process, followed if it is to be.
+func (p *Process) fork(file string, argv []string, attr *os.ProcAttr) (proc *os.Process, err error) {
+	start := func() error {
+		proc, err = os.StartProcess(file, argv, attr)
+		return err
+	}
+	if p.trail == nil {
+		err = start()
+	} else {
+		err = p.trail.Spawn(start)
+	}
+	return proc, err
 }
 
 // withoutCgroup is for kernels that have cgroups but can't start a process in one, and for those who may not.
