@@ -186,7 +186,7 @@ func RoleText(c CustomRole) string {
 		permit(&b, "allows", there, "resource", reach)
 	}
 	if starts {
-		permit(&b, "own-recordings", []Action{RecordingShow, RecordingReplay}, "resource is Recording", reach+" && resource has owner && resource.owner == principal")
+		permit(&b, "own-recordings", []Action{RecordingShow, RecordingReplay, RecordingCommands}, "resource is Recording", reach+" && resource has owner && resource.owner == principal")
 	}
 	return b.String()
 }

@@ -184,7 +184,7 @@ func typeFor(a policy.Action) policy.Type {
 		return policy.TypeInstance
 	case policy.SessionShow, policy.SessionRedeem, policy.SessionResume, policy.SessionAttach, policy.SessionEnd:
 		return policy.TypeSession
-	case policy.RecordingShow, policy.RecordingReplay:
+	case policy.RecordingShow, policy.RecordingReplay, policy.RecordingCommands:
 		return policy.TypeRecording
 	case policy.IDPShow, policy.IDPChange, policy.IDPRemove, policy.IDPTest:
 		return policy.TypeIDP
@@ -297,7 +297,7 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 		return on.Type == policy.TypeSession && own
 	case policy.RecordingShow:
 		return on.Type == policy.TypeRecording && (oversees || (own && here[sess.RoleOperator]))
-	case policy.RecordingReplay:
+	case policy.RecordingReplay, policy.RecordingCommands:
 		return on.Type == policy.TypeRecording && (manages || here[sess.RoleAuditor] || (own && here[sess.RoleOperator]))
 	case policy.KeyCreate:
 		return on.Type == policy.TypeKey && own
