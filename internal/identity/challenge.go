@@ -74,7 +74,7 @@ func (s *Service) LoginMFA(ctx context.Context, addr netip.Addr, in api.LoginMFA
 				return err
 			}
 		}
-		if err := s.failures.succeed(ctx, tx.Tx, newAttempt(who.Name, who.Addr)); err != nil {
+		if err := s.failures.succeed(ctx, tx.Tx, attemptOf(who)); err != nil {
 			return err
 		}
 		out, err = s.newLogin(ctx, tx, loginSpec{client: c.Client, mfaAt: now, idp: c.IDP, until: c.Until})

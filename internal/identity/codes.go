@@ -121,7 +121,7 @@ func (s *Service) useCode(ctx context.Context, tx *store.Tx, org sess.OrgID, use
 // address, and tx is rejected for it as wrong says; so it is when there were too many. The caller goes on only when ok.
 func (s *Service) tryCode(ctx context.Context, tx *gate.Tx, code string, wrong *sess.Error) (ok bool, err error) {
 	who := tx.Who()
-	a := newAttempt(who.Name, who.Addr)
+	a := attemptOf(who)
 	limited, err := s.failures.guard(ctx, tx.Tx, a)
 	if err != nil {
 		return false, err

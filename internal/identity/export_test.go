@@ -7,6 +7,9 @@ import (
 	"github.com/sessctl/sess/internal/store"
 )
 
+// MaxLogins of one member live.
+const MaxLogins = maxLogins
+
 // HashCount says how many password hashes were computed.
 func (s *Service) HashCount() int64 { return s.hasher.count.Load() }
 

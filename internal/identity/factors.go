@@ -98,7 +98,7 @@ func (s *Service) ConfirmMFA(ctx context.Context, who sess.Principal, in api.Cod
 // confirm confirms f by its first code. The factor is the member's from then on, so what decides has changed.
 func (s *Service) confirm(ctx context.Context, tx *gate.Tx, f store.Factor, code string) (bool, error) {
 	who := tx.Who()
-	a := newAttempt(who.Name, who.Addr)
+	a := attemptOf(who)
 	limited, err := s.failures.guard(ctx, tx.Tx, a)
 	if err != nil {
 		return false, err
@@ -236,7 +236,10 @@ func (s *Service) RemoveMFA(ctx context.Context, who sess.Principal, in api.Code
 
 // dropFactors removes all second factors of a member, and what they stood for.
 func dropFactors(ctx context.Context, tx *gate.Tx, user sess.UserID) error {
-	org := tx.Who().Org
+	return dropFactorsOf(ctx, tx, tx.Who().Org, user)
+}
+
+func dropFactorsOf(ctx context.Context, tx *gate.Tx, org sess.OrgID, user sess.UserID) error {
 	if _, err := tx.DeleteFactors(ctx, org, user); err != nil {
 		return fmt.Errorf("remove factor: %w", err)
 	}

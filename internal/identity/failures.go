@@ -41,8 +41,9 @@ type failures struct {
 // attempt is one attempt to log in.
 type attempt struct {
 	email   string
-	account string // the subject of the account; hashed: what is typed as an e-mail address may be a password
-	from    string // the address as failures count it
+	org     sess.OrgID // of whom an identity provider sends; empty: a person of this server
+	account string     // the subject of the account; hashed: what is typed as an e-mail address may be a password
+	from    string     // the address as failures count it
 	id      string
 
 	subject string // what it counts for beside the address, once guarded
@@ -50,9 +51,24 @@ type attempt struct {
 }
 
 func newAttempt(email string, addr netip.Addr) *attempt {
+	return newAttemptAs(email, email, addr)
+}
+
+// attemptOf is an attempt of who is known already. Whom an identity provider sends is somebody of one organisation, whatever
+// address the provider gives them: not the person of this server who has it.
+func attemptOf(who sess.Principal) *attempt {
+	if who.UserKind != sess.UserIDP {
+		return newAttempt(who.Name, who.Addr)
+	}
+	a := newAttemptAs("", "member "+string(who.Org)+" "+string(who.User), who.Addr) // no address has spaces in it
+	a.org = who.Org
+	return a
+}
+
+func newAttemptAs(email, account string, addr netip.Addr) *attempt {
 	var id [10]byte
 	_, _ = rand.Read(id[:]) // never fails: it crashes the program instead
-	sum := sha256.Sum256([]byte(email))
+	sum := sha256.Sum256([]byte(account))
 	a := &attempt{email: email, account: "account:" + hex.EncodeToString(sum[:16]), from: network(addr).String(), id: hex.EncodeToString(id[:])}
 	a.subject = a.place()
 	return a
@@ -162,6 +178,11 @@ func (f *failures) guardAddress(ctx context.Context, tx *store.Tx, a *attempt, n
 // lockLimit is how many failures within which time lock an account: the strictest of its organisations counts. Of an
 // account that nobody has, some organisation's count, always the same one: the limit must not tell who is known here.
 func lockLimit(ctx context.Context, tx *store.Tx, a *attempt) (failures int, window time.Duration, err error) {
+	if a.org != "" {
+		st, err := settingsOf(ctx, tx, a.org)
+		failures, window = st.LockLimit()
+		return failures, window, err
+	}
 	rows, err := tx.ListAccounts(ctx, a.email)
 	if err != nil {
 		return 0, 0, fmt.Errorf("load limits: %w", err)
@@ -239,9 +260,8 @@ func (f *failures) succeed(ctx context.Context, tx *store.Tx, a *attempt) error 
 	return nil
 }
 
-// unlock forgets the failures of an account; addresses that are blocked stay so.
-func (f *failures) unlock(ctx context.Context, tx *store.Tx, email string) error {
-	a := newAttempt(email, netip.Addr{})
+// unlock forgets the failures of the account of a; addresses that are blocked stay so.
+func (f *failures) unlock(ctx context.Context, tx *store.Tx, a *attempt) error {
 	if err := tx.Lock(ctx, "login_failure "+a.account); err != nil {
 		return err
 	}

@@ -106,6 +106,9 @@ func (s *Service) firstOrg(ctx context.Context) (org store.Org, admins []store.L
 // createOrg makes an organisation with a project; false: the name is taken.
 func (s *Service) createOrg(ctx context.Context, tx *store.Tx, id sess.OrgID, name string) (bool, error) {
 	now := store.Micros(s.now())
+	if err := freeOrgName(ctx, tx, name, id); err != nil {
+		return false, err
+	}
 	n, err := tx.CreateOrg(ctx, id, name, now)
 	if err != nil {
 		return false, fmt.Errorf("create organisation: %w", err)
@@ -185,8 +188,8 @@ func (s *Service) newInvite(ctx context.Context, tx *gate.Tx, org sess.OrgID, us
 // password, and the account's logins end. Earlier invitations of the account are void. An empty name means the
 // organisation that the first start made; an empty email the only
 // admin there is; an address that nobody has becomes a new admin; a member who is none becomes one; a member who is not
-// active becomes active. It returns the token, and the e-mail address (empty: the first admin, who will give it).
-func (s *Service) AdminLink(ctx context.Context, name, email string) (token, who string, err error) {
+// active becomes active. Their second factor is asked for still, unless dropFactors has it removed. It returns the token, and the e-mail address (empty: the first admin, who will give it).
+func (s *Service) AdminLink(ctx context.Context, name, email string, dropFactors bool) (token, who string, err error) {
 	if email != "" {
 		if email, err = normalEmail(email); err != nil {
 			return "", "", err
@@ -209,6 +212,12 @@ func (s *Service) AdminLink(ctx context.Context, name, email string) (token, who
 		}
 		if who = name; name == firstAdmin {
 			who = ""
+		}
+		if dropFactors {
+			if err := dropFactorsOf(ctx, tx, org.ID, user); err != nil {
+				return err
+			}
+			tx.Detail("factors_removed", "yes")
 		}
 		return s.invite(ctx, tx, org.ID, user, token)
 	})

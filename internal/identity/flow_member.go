@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"slices"
-	"strings"
 
 	"github.com/sessctl/sess/internal/gate"
 	"github.com/sessctl/sess/internal/identity/idp"
@@ -32,7 +30,8 @@ func (s *Service) takeIn(ctx context.Context, b Browser, f store.LoginFlow, row 
 		}
 		tx.Detail("user", string(m.UserID))
 		tx.Detail("name", m.Name)
-		if err := applyGroups(ctx, tx, m, p.Groups); err != nil {
+		kept, err := s.applyGroups(ctx, tx, m, p.Groups)
+		if err != nil {
 			return err
 		}
 		var mfaAt *int64
@@ -41,7 +40,7 @@ func (s *Service) takeIn(ctx context.Context, b Browser, f store.LoginFlow, row 
 			tx.Detail("mfa", "by the provider")
 		}
 		end, err = s.endFlow(ctx, tx.Tx, b, f, ending{org: row.Org, idp: row.ID, user: m.UserID, mfaAt: mfaAt})
-		end.Name = m.Name
+		end.Name, end.Note = m.Name, keptNote(kept)
 		return err
 	})
 	if err != nil {
@@ -140,55 +139,6 @@ func (s *Service) newIDPMember(ctx context.Context, tx *gate.Tx, row store.IDP, 
 	}
 	tx.Detail("new", "yes")
 	return m, changeRules(ctx, tx)
-}
-
-// applyGroups puts a member into the groups of the organisation that the provider named, and takes them out of those that
-// it names no more. Those unknown here give nothing: a provider makes no groups. Groups given by hand are another matter.
-func applyGroups(ctx context.Context, tx *gate.Tx, m store.Member, said []string) error {
-	var want []sess.TeamID
-	var unknown []string
-	for _, name := range said {
-		id, err := tx.FindTeamForIDP(ctx, m.Org, name)
-		switch {
-		case err == nil:
-			want = append(want, id)
-		case isNotFound(err):
-			unknown = append(unknown, name)
-		default:
-			return fmt.Errorf("look for group: %w", err)
-		}
-	}
-	have, err := tx.ListTeamsByIDP(ctx, m.Org, m.UserID)
-	if err != nil {
-		return fmt.Errorf("load groups: %w", err)
-	}
-	changed := false
-	for _, id := range want {
-		if !slices.Contains(have, id) {
-			changed = true
-			if err := tx.AddTeamByIDP(ctx, m.Org, id, m.UserID); err != nil {
-				return fmt.Errorf("join group: %w", err)
-			}
-		}
-	}
-	for _, id := range have {
-		if !slices.Contains(want, id) {
-			changed = true
-			if err := tx.RemoveTeamByIDP(ctx, m.Org, id, m.UserID); err != nil {
-				return fmt.Errorf("leave group: %w", err)
-			}
-		}
-	}
-	if len(said) > len(unknown) {
-		tx.Detail("groups", clip(strings.Join(slices.DeleteFunc(slices.Clone(said), func(g string) bool { return slices.Contains(unknown, g) }), " "), maxText))
-	}
-	if len(unknown) > 0 {
-		tx.Detail("groups_unknown", clip(strings.Join(unknown, " "), maxText))
-	}
-	if !changed {
-		return nil
-	}
-	return changeRules(ctx, tx)
 }
 
 // ending is who ended a flow, and how.

@@ -55,7 +55,11 @@ func (s *Service) FlowPassword(ctx context.Context, b Browser, id, email, passwo
 		if err != nil {
 			return err
 		}
-		if err := s.failures.succeed(ctx, tx, attempt); err != nil {
+		done := s.failures.succeed
+		if account.FactorAt != nil {
+			done = s.failures.takeBack // it is no login yet: earlier failures stay
+		}
+		if err := done(ctx, tx, attempt); err != nil {
 			return err
 		}
 		end, err = s.endFlow(ctx, tx, b, f, ending{org: account.Org, user: account.UserID, password: sess.HashToken(account.PasswordHash)})

@@ -18,6 +18,7 @@ type FlowEnd struct {
 	URL    string // of the client's port; empty: nowhere, the client asks
 	Client string
 	Name   string // who it was
+	Note   string // what they should know; empty: nothing
 }
 
 // SendFlow sends the browser of a flow on to a provider: the address to go to.
@@ -62,10 +63,16 @@ func (b Browser) start(state string) idp.Start {
 	return idp.Start{State: state, Nonce: b.derive("nonce", state), Verifier: b.derive("verifier", state)}
 }
 
-// explainIDP logs why a provider could not be asked, for the box's owner, and gives what people may see.
+// explainIDP logs why a provider could not be asked, for the box's owner, and gives what anybody may see: what is the matter
+// with the provider is for admins, who try it.
 func (s *Service) explainIDP(ctx context.Context, row store.IDP, err error) error {
 	s.log.WarnContext(ctx, "identity provider", "org", string(row.Org), "idp", string(row.ID), "err", err)
-	return sess.Public(err)
+	e := sess.Public(err)
+	if e.Code == sess.CodeUnavailable {
+		return sess.New(e.Code, "the identity provider "+row.Name+" gives no good answer at the moment",
+			"try again in a moment; an admin of the organisation sees why: sessctl idp test "+row.Name)
+	}
+	return e
 }
 
 // FromProvider takes what a browser brought back from a provider of kind oidc or github: query is that of the address it

@@ -115,8 +115,15 @@ func (w *world) send(b identity.Browser, flow, provider string) url.Values {
 // byProvider goes through a whole login: the login, or what went wrong at the provider's return.
 func (w *world) byProvider(p api.IDP) (api.LoginOut, error) {
 	w.t.Helper()
-	b := w.browser()
-	flow := w.authorize(b)
+	return w.byProviderOf("", p)
+}
+
+// byProviderOf is byProvider where there are several organisations.
+func (w *world) byProviderOf(org string, p api.IDP) (api.LoginOut, error) {
+	w.t.Helper()
+	b, in := w.browser(), authorizeIn()
+	in.Org = org
+	flow := must[string](w, "authorize")(w.Authorize(w.t.Context(), b, in))
 	end, err := w.FromProvider(w.t.Context(), b, p.ID, w.send(b, flow, p.Name))
 	if err != nil {
 		return api.LoginOut{}, w.saw(err)

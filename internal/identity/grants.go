@@ -29,6 +29,10 @@ func checkRole(ctx context.Context, tx *store.Tx, org sess.OrgID, role sess.Role
 	if slices.Contains(builtinRoles(), role) {
 		return nil
 	}
+	// Whoever deletes it holds this alone: what is given is seen by them, or is refused.
+	if err := tx.LockShared(ctx, roleLock(org, role)); err != nil {
+		return err
+	}
 	n, err := tx.CountRoles(ctx, org, role)
 	if err != nil {
 		return fmt.Errorf("look for role: %w", err)
@@ -47,6 +51,11 @@ func checkRole(ctx context.Context, tx *store.Tx, org sess.OrgID, role sess.Role
 	return sess.New(sess.CodeInvalid, fmt.Sprintf("unknown role %q", clip(string(role), maxName)), "roles are "+strings.Join(names, ", "))
 }
 
+// roleLock is the name of the lock of a role of an organisation's own.
+func roleLock(org sess.OrgID, role sess.Role) string {
+	return "role " + string(org) + " " + string(role)
+}
+
 // mayGive refuses a role that allows more than who asks may do.
 func mayGive(tx *gate.Tx, role sess.Role, project sess.ProjectID) error {
 	if missing, ok := tx.Covers(role, project); !ok {
@@ -58,25 +67,34 @@ func mayGive(tx *gate.Tx, role sess.Role, project sess.ProjectID) error {
 
 // keepAdmin runs a change that takes something away, unless it takes the last org admin away, and notes it.
 func (s *Service) keepAdmin(ctx context.Context, tx *gate.Tx, change func() error) error {
-	org := tx.Who().Org
-	if err := tx.Lock(ctx, "admins "+string(org)); err != nil {
+	last, err := s.lastAdmin(ctx, tx, change)
+	if err != nil {
 		return err
 	}
-	before, err := tx.CountOrgAdmins(ctx, org)
-	if err != nil {
-		return fmt.Errorf("count admins: %w", err)
-	}
-	if err := change(); err != nil {
-		return err
-	}
-	after, err := tx.CountOrgAdmins(ctx, org)
-	if err != nil {
-		return fmt.Errorf("count admins: %w", err)
-	}
-	if after == 0 && before > 0 {
+	if last {
 		return sess.New(sess.CodeConflict, "this would leave the organisation without an admin", "make somebody else org-admin first: sessctl grant add --user EMAIL --role org-admin")
 	}
 	return changeRules(ctx, tx)
+}
+
+// lastAdmin runs a change that takes something away, and says whether it took the last org admin away.
+func (s *Service) lastAdmin(ctx context.Context, tx *gate.Tx, change func() error) (bool, error) {
+	org := tx.Who().Org
+	if err := tx.Lock(ctx, "admins "+string(org)); err != nil {
+		return false, err
+	}
+	before, err := tx.CountOrgAdmins(ctx, org)
+	if err != nil {
+		return false, fmt.Errorf("count admins: %w", err)
+	}
+	if err := change(); err != nil {
+		return false, err
+	}
+	after, err := tx.CountOrgAdmins(ctx, org)
+	if err != nil {
+		return false, fmt.Errorf("count admins: %w", err)
+	}
+	return after == 0 && before > 0, nil
 }
 
 // receiver is a user or a group that is given a role.

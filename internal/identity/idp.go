@@ -261,23 +261,11 @@ func (s *Service) PatchIDP(ctx context.Context, who sess.Principal, in api.IDPPa
 func (s *Service) RemoveIDP(ctx context.Context, who sess.Principal, in api.IDPRef) error {
 	var row store.IDP
 	var ended []sess.LoginID
-	err := s.gate.DoFind(ctx, who, policy.IDPRemove, findIDP(ctx, who.Org, in.IDP, &row), func(tx *gate.Tx) (err error) {
-		now := store.Micros(s.now())
-		if ended, err = tx.RevokeLoginsOfIDP(ctx, who.Org, row.ID, &now); err != nil {
-			return fmt.Errorf("end logins: %w", err)
-		}
-		users, err := tx.DeactivateMembersOfIDP(ctx, who.Org, row.ID)
-		if err != nil {
-			return fmt.Errorf("deactivate members: %w", err)
-		}
-		if _, err := tx.DeleteIDPAccounts(ctx, who.Org, row.ID); err != nil {
-			return fmt.Errorf("forget accounts: %w", err)
-		}
-		if _, err := tx.DeleteIDP(ctx, who.Org, row.ID); err != nil {
-			return fmt.Errorf("remove identity provider: %w", err)
-		}
-		tx.Detail("deactivated", fmt.Sprint(len(users)))
-		return changeRules(ctx, tx)
+	err := s.gate.DoFind(ctx, who, policy.IDPRemove, findIDP(ctx, who.Org, in.IDP, &row), func(tx *gate.Tx) error {
+		return s.keepAdmin(ctx, tx, func() (err error) {
+			ended, err = s.removeIDP(ctx, tx, row)
+			return err
+		})
 	})
 	if err != nil {
 		return err
@@ -286,6 +274,27 @@ func (s *Service) RemoveIDP(ctx context.Context, who sess.Principal, in api.IDPR
 		s.revoked(ctx, who.Org, string(id))
 	}
 	return nil
+}
+
+// removeIDP removes a provider, and gives the logins that end.
+func (s *Service) removeIDP(ctx context.Context, tx *gate.Tx, row store.IDP) ([]sess.LoginID, error) {
+	now := store.Micros(s.now())
+	ended, err := tx.RevokeLoginsOfIDP(ctx, row.Org, row.ID, &now)
+	if err != nil {
+		return nil, fmt.Errorf("end logins: %w", err)
+	}
+	users, err := tx.DeactivateMembersOfIDP(ctx, row.Org, row.ID)
+	if err != nil {
+		return nil, fmt.Errorf("deactivate members: %w", err)
+	}
+	if _, err := tx.DeleteIDPAccounts(ctx, row.Org, row.ID); err != nil {
+		return nil, fmt.Errorf("forget accounts: %w", err)
+	}
+	if _, err := tx.DeleteIDP(ctx, row.Org, row.ID); err != nil {
+		return nil, fmt.Errorf("remove identity provider: %w", err)
+	}
+	tx.Detail("deactivated", fmt.Sprint(len(users)))
+	return ended, nil
 }
 
 // TestIDP tries a provider as far as that goes without a person.

@@ -261,7 +261,7 @@ func newTemporary() string {
 
 // setTemporary sets a temporary password, unless the person got one of their own meanwhile.
 func (s *Service) setTemporary(ctx context.Context, org sess.OrgID, inv invited) error {
-	hash, err := s.hasher.hash(ctx, inv.password)
+	hash, err := s.hasher.hashForOthers(ctx, inv.password)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,8 @@ const (
 	// touchEvery bounds how often a use is written down.
 	touchEvery = time.Minute
 	maxClient  = 200 // bytes of a client's description of itself
+	// maxLogins of one member live at a time: the ones used longest ago end for those that come.
+	maxLogins = 100
 )
 
 // Login logs a person in by e-mail address and password, in the organisation they name or the only one they are in. Whether
@@ -220,6 +222,11 @@ func (s *Service) newLogin(ctx context.Context, tx *gate.Tx, how loginSpec) (api
 			return api.LoginOut{}, err
 		}
 	}
+	if stage == sess.StageNone && how.mfaAt == 0 {
+		if stage, err = ownFactor(ctx, tx); err != nil {
+			return api.LoginOut{}, err
+		}
+	}
 	seen := store.Micros(now)
 	if _, err := tx.SeenMember(ctx, who.Org, who.User, &seen, &seen); err != nil {
 		return api.LoginOut{}, fmt.Errorf("note access: %w", err)
@@ -238,10 +245,44 @@ func (s *Service) newLogin(ctx context.Context, tx *gate.Tx, how loginSpec) (api
 	}); err != nil {
 		return api.LoginOut{}, fmt.Errorf("create login: %w", err)
 	}
+	if err := s.endOldest(ctx, tx); err != nil {
+		return api.LoginOut{}, err
+	}
 	tx.On(policy.Resource{Org: who.Org, Type: policy.TypeLogin, ID: string(id), Owner: who.User, Name: who.Name})
 	return api.LoginOut{
 		Token: token, ExpiresAt: expires, User: who.User, Email: who.Name, Org: who.Org, Stage: stageOf(stage, st, shown),
 	}, nil
+}
+
+// ownFactor is what a login that has shown no second factor has to do first because its member has one.
+func ownFactor(ctx context.Context, tx *gate.Tx) (sess.Stage, error) {
+	n, err := tx.HasFactor(ctx, tx.Who().Org, tx.Who().User)
+	if err != nil {
+		return sess.StageNone, fmt.Errorf("look for factor: %w", err)
+	}
+	if n > 0 {
+		return sess.StageMFA, nil
+	}
+	return sess.StageNone, nil
+}
+
+// endOldest ends the logins of the principal of tx that were used longest ago, where there are too many.
+func (s *Service) endOldest(ctx context.Context, tx *gate.Tx) error {
+	who, now := tx.Who(), store.Micros(s.now())
+	ids, err := tx.EndLoginsBeyond(ctx, &now, who.Org, who.User, maxLogins)
+	if err != nil {
+		return fmt.Errorf("end the oldest logins: %w", err)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	tx.Detail("oldest_ended", fmt.Sprint(len(ids)))
+	tx.AfterCommit(func() {
+		for _, id := range ids {
+			s.revoked(context.WithoutCancel(ctx), who.Org, string(id))
+		}
+	})
+	return nil
 }
 
 // stageOf is what a login has to do first: its own, or the second factor that the organisation demands of it. The

@@ -175,7 +175,7 @@ func TestLoginSaysNothingAboutAccounts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	w.admin()
-	if _, _, err := w.AdminLink(t.Context(), "", "invited@example.com"); err != nil {
+	if _, _, err := w.AdminLink(t.Context(), "", "invited@example.com", false); err != nil {
 		t.Fatal(err)
 	}
 	var said []string
@@ -324,7 +324,7 @@ func TestInactiveMember(t *testing.T) {
 		_, err = w.login(adminEmail, "wrong password", home)
 		w.wantCode("login with a wrong one", err, sess.CodeUnauthenticated)
 		// The owner of the machine gets back in.
-		token, who, err := w.AdminLink(t.Context(), "", "")
+		token, who, err := w.AdminLink(t.Context(), "", "", false)
 		if err != nil || who != adminEmail {
 			t.Fatalf("AdminLink = %q, %v", who, err)
 		}
@@ -336,11 +336,11 @@ func TestAdminLink(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
-		_, _, err := w.AdminLink(t.Context(), "", "")
+		_, _, err := w.AdminLink(t.Context(), "", "", false)
 		w.wantCode("AdminLink before the first start", err, sess.CodeNotFound)
 		w.admin()
 		old := must[api.LoginOut](w, "login")(w.login(adminEmail, adminPassword, home))
-		token, who, err := w.AdminLink(t.Context(), "", "")
+		token, who, err := w.AdminLink(t.Context(), "", "", false)
 		if err != nil || who != adminEmail {
 			t.Fatalf("AdminLink = %q, %v", who, err)
 		}
@@ -356,7 +356,7 @@ func TestAdminLink(t *testing.T) {
 		_, err = w.login(adminEmail, adminPassword, home)
 		w.wantCode("login with the old password", err, sess.CodeUnauthenticated)
 
-		second, who, err := w.AdminLink(t.Context(), "", "Bob@example.com")
+		second, who, err := w.AdminLink(t.Context(), "", "Bob@example.com", false)
 		if err != nil || who != "bob@example.com" {
 			t.Fatalf("AdminLink for a new admin = %q, %v", who, err)
 		}
@@ -364,7 +364,7 @@ func TestAdminLink(t *testing.T) {
 		if me := must[api.WhoamiOut](w, "whoami")(w.Whoami(t.Context(), w.who(bob.Token))); len(me.Grants) != 1 || me.Grants[0].Role != sess.RoleAdmin {
 			t.Errorf("grants = %+v", me.Grants)
 		}
-		_, _, err = w.AdminLink(t.Context(), "", "")
+		_, _, err = w.AdminLink(t.Context(), "", "", false)
 		if e := w.wantCode("AdminLink for one of two", err, sess.CodeInvalid); !strings.Contains(e.Message, "bob@example.com") {
 			t.Errorf("message = %q", e.Message)
 		}

@@ -52,7 +52,7 @@ func (s *Service) DeactivateUser(ctx context.Context, who sess.Principal, in api
 			if _, err := tx.SetMemberActive(ctx, m.Org, m.UserID, 0); err != nil {
 				return fmt.Errorf("deactivate user: %w", err)
 			}
-			return nil
+			return s.voidUnderWay(ctx, tx, m)
 		})
 	})
 	if err != nil {
@@ -181,6 +181,9 @@ func (s *Service) endCredentials(ctx context.Context, tx *gate.Tx, m store.Membe
 	if err != nil {
 		return err
 	}
+	if err := s.voidUnderWay(ctx, tx, m); err != nil {
+		return err
+	}
 	now := store.Micros(s.now())
 	keys, err := tx.RevokeAPIKeysOfUser(ctx, m.Org, m.UserID, &now)
 	if err != nil {
@@ -188,6 +191,19 @@ func (s *Service) endCredentials(ctx context.Context, tx *gate.Tx, m store.Membe
 	}
 	tx.Detail("logins_ended", fmt.Sprint(len(logins)))
 	tx.Detail("keys_ended", fmt.Sprint(len(keys)))
+	return nil
+}
+
+// voidUnderWay voids the logins of a user for which something was proved already: by a browser whose client has not come
+// yet, or by a password that a second factor is to follow.
+func (s *Service) voidUnderWay(ctx context.Context, tx *gate.Tx, m store.Member) error {
+	now := store.Micros(s.now())
+	if _, err := tx.VoidLoginFlowsOf(ctx, now, m.Org, m.UserID); err != nil {
+		return fmt.Errorf("void logins in browsers: %w", err)
+	}
+	if _, err := tx.VoidLoginChallengesOf(ctx, &now, m.Org, m.UserID); err != nil {
+		return fmt.Errorf("void challenges: %w", err)
+	}
 	return nil
 }
 

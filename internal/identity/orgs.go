@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sessctl/sess/internal/api"
@@ -86,9 +87,15 @@ func (s *Service) RenameOrg(ctx context.Context, who sess.Principal, in api.OrgR
 		if err != nil {
 			return fmt.Errorf("load organisation: %w", err)
 		}
+		if err := freeOrgName(ctx, tx.Tx, name, who.Org); err != nil {
+			return err
+		}
 		n, err := tx.RenameOrg(ctx, name, who.Org)
 		if err != nil {
 			return fmt.Errorf("rename organisation: %w", err)
+		}
+		if err := tx.KeepOrgName(ctx, who.Org, o.Name, store.Micros(s.now())); err != nil {
+			return fmt.Errorf("keep former name: %w", err)
 		}
 		if n == 0 {
 			return errOrgTaken(name)
@@ -104,6 +111,22 @@ func (s *Service) RenameOrg(ctx context.Context, who sess.Principal, in api.OrgR
 	return out, nil
 }
 
+// freeOrgName refuses a name that another organisation had: people and scripts that still use it must not reach somebody
+// else.
+func freeOrgName(ctx context.Context, tx *store.Tx, name string, org sess.OrgID) error {
+	if err := tx.Lock(ctx, "org names"); err != nil {
+		return err
+	}
+	had, err := tx.FormerOrgsOfName(ctx, name)
+	if err != nil {
+		return fmt.Errorf("look for former names: %w", err)
+	}
+	if slices.ContainsFunc(had, func(o sess.OrgID) bool { return o != org }) {
+		return errOrgTaken(name)
+	}
+	return nil
+}
+
 func checkOrgName(name string) error {
 	if !machineName.MatchString(name) || len(name) > maxOrgName || sess.ValidID("org", name) {
 		return sess.New(sess.CodeInvalid, fmt.Sprintf("%q can't be the name of an organisation", clip(name, maxOrgName)),
@@ -113,7 +136,7 @@ func checkOrgName(name string) error {
 }
 
 func errOrgTaken(name string) *sess.Error {
-	return sess.New(sess.CodeConflict, fmt.Sprintf("there is an organisation named %s already", name), "take another name")
+	return sess.New(sess.CodeConflict, fmt.Sprintf("there is, or was, an organisation named %s already", name), "take another name")
 }
 
 // UseOrg gives who is logged in by their password a login in another organisation that they are in, by the rules of that one:
@@ -145,7 +168,8 @@ func (s *Service) UseOrg(ctx context.Context, who sess.Principal, in api.OrgUseI
 		if err != nil {
 			return err
 		}
-		out, err = s.loginBeside(ctx, tx, to, in.Body.Client, until)
+		out, err = s.newLogin(ctx, tx, loginSpec{client: in.Body.Client, until: store.Micros(until)})
+		out.OrgName = to.OrgName
 		return err
 	})
 	if err != nil {
@@ -184,32 +208,4 @@ func (s *Service) livesUntil(ctx context.Context, tx *gate.Tx, who sess.Principa
 		until = expires
 	}
 	return until, nil
-}
-
-// loginBeside makes the login in the other organisation.
-func (s *Service) loginBeside(ctx context.Context, tx *gate.Tx, to store.FindMembershipRow, client string, until time.Time) (api.LoginOut, error) {
-	out, err := s.newLogin(ctx, tx, loginSpec{client: client})
-	if err != nil {
-		return out, err
-	}
-	out.OrgName = to.OrgName
-	if until.Before(out.ExpiresAt) {
-		out.ExpiresAt = until.UTC()
-	}
-	factors, err := tx.HasFactor(ctx, to.Org, tx.Who().User)
-	if err != nil {
-		return out, fmt.Errorf("look for factor: %w", err)
-	}
-	own := out.Stage
-	switch {
-	case own == sess.StagePassword:
-	case factors > 0: // whoever logs in there with the password is asked for it, too
-		own, out.Stage = sess.StageMFA, sess.StageMFA
-	default: // what the organisation demands of logins is not the login's own
-		own = sess.StageNone
-	}
-	if _, err := tx.LimitLogin(ctx, store.Micros(out.ExpiresAt), own, to.Org, sess.HashToken(out.Token)); err != nil {
-		return out, fmt.Errorf("limit login: %w", err)
-	}
-	return out, nil
 }

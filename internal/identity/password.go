@@ -49,7 +49,8 @@ const (
 type hasher struct {
 	params HashParams
 	slots  chan struct{}
-	queued atomic.Int64 // running and waiting
+	turn   chan struct{} // of those who hash for others, one at a time
+	queued atomic.Int64  // running and waiting
 	trim   *time.Timer
 	count  atomic.Int64 // hashes made, for tests: each answer to a login costs exactly one
 }
@@ -62,7 +63,7 @@ func newHasher(p HashParams) *hasher {
 		p.Passes = 3
 	}
 	trim := time.AfterFunc(trimDelay, debug.FreeOSMemory)
-	return &hasher{params: p, slots: make(chan struct{}, maxHashing), trim: trim}
+	return &hasher{params: p, slots: make(chan struct{}, maxHashing), turn: make(chan struct{}, 1), trim: trim}
 }
 
 // enter waits for a slot. The caller calls leave when enter returned nil.
@@ -108,6 +109,22 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	b64 := base64.RawStdEncoding
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, h.params.MemoryKiB, h.params.Passes,
 		b64.EncodeToString(salt), b64.EncodeToString(sum)), nil
+}
+
+// hashForOthers is hash for what an admin may ask for as often as they like: one at a time, so that most places to hash at,
+// and all but one in the queue, stay with those who log in.
+func (h *hasher) hashForOthers(ctx context.Context, password string) (string, error) {
+	patience := time.NewTimer(hashPatience)
+	defer patience.Stop()
+	select {
+	case h.turn <- struct{}{}:
+	case <-patience.C:
+		return "", errBusy()
+	case <-ctx.Done():
+		return "", fmt.Errorf("wait to hash password: %w", ctx.Err())
+	}
+	defer func() { <-h.turn }()
+	return h.hash(ctx, password)
 }
 
 // check reports whether password is the one stored was made from. An empty stored hash, as of an account that does not

@@ -42,7 +42,13 @@ func (s *Service) ChangePassword(ctx context.Context, who sess.Principal, in api
 		if err := s.replacePassword(ctx, tx.Tx, p, hash); err != nil {
 			return err
 		}
-		if _, err := tx.SetLoginStage(ctx, who.Org, sess.LoginID(who.CredentialID), sess.StageNone); err != nil {
+		next := sess.StageNone
+		if who.Stage == sess.StagePassword { // the login may have come without the second factor, by a link
+			if next, err = ownFactor(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.SetLoginStage(ctx, who.Org, sess.LoginID(who.CredentialID), next); err != nil {
 			return fmt.Errorf("set stage of login: %w", err)
 		}
 		if list, err = s.endLogins(ctx, tx.Tx, who.User, sess.LoginID(who.CredentialID)); err != nil {

@@ -233,7 +233,7 @@ func TestInviteOpensNoOtherOrganisation(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		ada, eve := w.admin(), w.otherOrg()
-		owners, _, err := w.AdminLink(t.Context(), "default", bobEmail)
+		owners, _, err := w.AdminLink(t.Context(), "default", bobEmail, false)
 		if err != nil {
 			t.Fatal(err)
 		}

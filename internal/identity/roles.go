@@ -167,6 +167,9 @@ func (s *Service) SetRole(ctx context.Context, who sess.Principal, in api.RoleSe
 // DeleteRole deletes a role that is given to nobody.
 func (s *Service) DeleteRole(ctx context.Context, who sess.Principal, in api.RoleRef) error {
 	return s.gate.Do(ctx, who, policy.RoleDelete, roleResource(who.Org, in.Role), func(tx *gate.Tx) error {
+		if err := tx.Lock(ctx, roleLock(who.Org, sess.Role(in.Role))); err != nil {
+			return err
+		}
 		row, err := ownRole(ctx, tx, in.Role)
 		if err != nil {
 			return err

@@ -21,7 +21,7 @@ func TestNoSecretIsKept(t *testing.T) {
 	db := storetest.Open(t, store.Config{Dir: dir})
 	w := newWorld(t, db)
 	admin := w.admin()
-	void, _, err := w.AdminLink(t.Context(), "", "bob@example.com")
+	void, _, err := w.AdminLink(t.Context(), "", "bob@example.com", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func (s *Server) serveAdmin() (*http.Server, net.Listener, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /admin/link", adminHandler(s, func(r *http.Request) (adminLink, error) {
-		return s.newAdminLink(r.Context(), r.URL.Query().Get("org"), r.URL.Query().Get("email"))
+		return s.newAdminLink(r.Context(), r.URL.Query().Get("org"), r.URL.Query().Get("email"), r.URL.Query().Get("remove_factor") == "yes")
 	}))
 	s.serveAdminOrgs(mux)
 	mux.HandleFunc("GET /admin/verify-audit", adminHandler(s, func(r *http.Request) ([]auditResult, error) { return s.verifyAllAudit(r.Context()) }))
@@ -80,12 +80,17 @@ func adminCommand(p Process) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var org, email string
+	var dropFactor bool
 	link := &cobra.Command{
 		Use: "link", Short: "Print a new one-time link with which an admin sets a password",
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var out adminLink
-			if err := askRunning(cmd, p, http.MethodPost, "/admin/link?"+url.Values{"org": {org}, "email": {email}}.Encode(), &out); err != nil {
+			q := url.Values{"org": {org}, "email": {email}}
+			if dropFactor {
+				q.Set("remove_factor", "yes")
+			}
+			if err := askRunning(cmd, p, http.MethodPost, "/admin/link?"+q.Encode(), &out); err != nil {
 				return err
 			}
 			fmt.Fprintf(p.Stderr, "for %s, valid once; run on your own machine:\n", cmp.Or(out.Email, "the first admin"))
@@ -95,6 +100,7 @@ func adminCommand(p Process) *cobra.Command {
 	}
 	link.Flags().StringVar(&org, "org", "", "`NAME` of the organisation (default: the one that the first start made)")
 	link.Flags().StringVar(&email, "email", "", "`ADDRESS` of the admin; needed where there are several, and makes a new one where there is none of it")
+	link.Flags().BoolVar(&dropFactor, "remove-factor", false, "remove the admin's second factor there, too: for who lost phone and recovery codes")
 	verify := &cobra.Command{
 		Use: "verify-audit", Short: "Check the audit logs of this server: nothing altered, removed or reordered",
 		Args: usageArgs(cobra.NoArgs),

@@ -116,8 +116,8 @@ func (s *Server) auditExport(ctx context.Context, who sess.Principal, _ *http.Re
 }
 
 // newAdminLink makes a new link for an admin, for the owner of the machine.
-func (s *Server) newAdminLink(ctx context.Context, org, email string) (adminLink, error) {
-	token, who, err := s.identity.AdminLink(ctx, org, email)
+func (s *Server) newAdminLink(ctx context.Context, org, email string, dropFactors bool) (adminLink, error) {
+	token, who, err := s.identity.AdminLink(ctx, org, email, dropFactors)
 	if err != nil {
 		return adminLink{}, err //nolint:wrapcheck // it says everything
 	}

@@ -79,7 +79,8 @@ func (s *Server) operation(id, method, path, summary string, public bool) huma.O
 		return h
 	}
 	h.Middlewares = huma.Middlewares{s.authenticated}
-	if id == api.ChangePassword.ID { // one member who asks again and again must not take the places to hash at from everybody
+	// One member who asks again and again must not take the places to hash at from everybody, nor fill the tables with logins.
+	if id == api.ChangePassword.ID || id == api.UseOrg.ID {
 		h.Middlewares = huma.Middlewares{s.limited(s.passwordRate), s.authenticated}
 	}
 	h.Security = []map[string][]string{{"bearer": {}}}

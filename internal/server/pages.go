@@ -45,6 +45,7 @@ type page struct {
 	Code    string
 	Name    string
 	Text    string
+	Note    string // what to know before going on: the page waits for it to be read
 }
 
 // pages are the few pages of HTML that people see when they log in by a browser.

@@ -120,7 +120,7 @@ func (p *pages) done(w http.ResponseWriter, end identity.FlowEnd) {
 		client = "the program that asked"
 	}
 	p.show(w, http.StatusOK, "done", page{
-		Title: "Logged in", Name: end.Name, Refresh: end.URL, Client: client, Text: "Go back to your terminal. You may close this window.",
+		Title: "Logged in", Name: end.Name, Note: end.Note, Refresh: end.URL, Client: client, Text: "Go back to your terminal. You may close this window.",
 	})
 }
 

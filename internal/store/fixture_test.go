@@ -117,7 +117,10 @@ var variants = map[string][]map[string]any{
 	"team":           {{"id": "grp_other", "name": "other"}},
 	"team_member":    {{"source": "idp"}},
 	"login":          {{"id": "log_mfa", "hash": "mfa", "mfa_at": timeCreated}},
-	"login_flow":     {{"id": "done", "done_at": timeCreated, "token": "tok_done", "state": "", "user_code": ""}},
+	"login_flow": {
+		{"id": "done", "done_at": timeCreated, "token": "tok_done", "state": "", "user_code": ""},
+		{"id": "of_b", "org": "org_b", "done_at": timeCreated, "token": "tok_b", "state": "", "user_code": ""},
+	},
 }
 
 // onlyA are further rows of org_a, where a statement's result would otherwise be the same for both.
@@ -128,8 +131,10 @@ var onlyA = map[string]map[string][]map[string]any{
 // perOrg tells the columns whose values are unique on the server.
 func perOrg(table, col string) bool {
 	switch table + "." + col {
-	case "org.id", "org.name", "instance.id", "idp.id", "session.id", "member.name":
+	case "org.id", "org.name", "instance.id", "idp.id", "session.id", "member.name", "org_former_name.name":
 		return true
+	case "login_flow.org":
+		return false
 	}
 	return slices.Contains([]string{"org", "log", "hash", "instance", "session", "idp"}, col)
 }

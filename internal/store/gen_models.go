@@ -257,6 +257,12 @@ type Org struct {
 	Rules     int64
 }
 
+type OrgFormerName struct {
+	Org       sess.OrgID
+	Name      string
+	CreatedAt int64
+}
+
 type Participant struct {
 	Org          sess.OrgID
 	Session      sess.SessionID

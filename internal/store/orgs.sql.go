@@ -51,24 +51,6 @@ func (q *Queries) HasFactor(ctx context.Context, org sess.OrgID, userID sess.Use
 	return count, err
 }
 
-const limitLogin = `-- name: LimitLogin :execrows
-UPDATE login SET expires_at = $1, stage = $2 WHERE org = $3 AND hash = $4 AND revoked_at IS NULL
-`
-
-// Has a new login end no later than a time, and begin with a stage.
-func (q *Queries) LimitLogin(ctx context.Context, until int64, stage sess.Stage, org sess.OrgID, hash string) (int64, error) {
-	result, err := q.db.ExecContext(ctx, limitLogin,
-		until,
-		stage,
-		org,
-		hash,
-	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
 const listAllOrgs = `-- name: ListAllOrgs :many
 SELECT o.id, o.name, o.created_at,
     (SELECT COUNT(*) FROM member m WHERE m.org = o.id AND m.active = 1 AND m.pending = 0 AND m.deleted_at IS NULL) AS members,

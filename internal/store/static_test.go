@@ -24,6 +24,8 @@ var everyOrg = map[string]string{
 	"FindIDP": "the URL that was registered at the provider names only the provider: it tells the org",
 	"AnyIDP":  "whether a browser can be needed at all is said to everybody, and nothing else",
 
+	"FormerOrgsOfName": "a name is taken on the whole server: whoever wants it is told that, and not by whom",
+
 	"ListAllOrgs":    "the owner of the box lists all organisations",
 	"ListMyOrgs":     "a person is told where they are a member: their id is what asks",
 	"FindMembership": "a person goes where they are a member: their id is what asks",

@@ -64,6 +64,12 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp.Body = &boundedBody{resp.Body, maxAnswer}
+	if r.Method == http.MethodGet && resp.StatusCode >= http.StatusBadRequest {
+		// Nothing asks for the text of a refusal, and libraries put it into their errors, which people see. It may be that of
+		// something else in the server's network.
+		_ = resp.Body.Close() // nothing was read
+		resp.Body = http.NoBody
+	}
 	return resp, nil
 }
 

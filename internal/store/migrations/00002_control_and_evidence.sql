@@ -2,6 +2,15 @@
 -- Control over live sessions, and evidence. As in the first: times are BIGINT microseconds, JSON is TEXT that only Go reads,
 -- booleans are BIGINT 0 or 1.
 
+-- people: names that organisations had. No other organisation gets them.
+CREATE TABLE org_former_name (
+    org        TEXT NOT NULL REFERENCES org (id),
+    name       TEXT NOT NULL,
+    created_at BIGINT NOT NULL, -- when it was given up
+    PRIMARY KEY (org, name)
+);
+CREATE INDEX org_former_name_name ON org_former_name (name);
+
 -- Who is or was in a session beside the client that started it. num is the participant of the stream protocol; 0 is the owner.
 CREATE TABLE participant (
     org           TEXT NOT NULL,
@@ -94,5 +103,7 @@ ALTER TABLE session DROP COLUMN ran_as;
 ALTER TABLE session DROP COLUMN idp_name;
 ALTER TABLE session DROP COLUMN agent_version;
 ALTER TABLE session DROP COLUMN host;
+-- +goose Down
 DROP TABLE connection;
 DROP TABLE participant;
+DROP TABLE org_former_name;

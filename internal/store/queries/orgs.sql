@@ -33,7 +33,3 @@ LIMIT 1;
 -- name: HasFactor :one
 -- How many second factors a member has that count.
 SELECT COUNT(*) FROM factor WHERE org = $1 AND user_id = $2 AND confirmed_at IS NOT NULL;
-
--- name: LimitLogin :execrows
--- Has a new login end no later than a time, and begin with a stage.
-UPDATE login SET expires_at = sqlc.arg(until), stage = sqlc.arg(stage) WHERE org = sqlc.arg(org) AND hash = sqlc.arg(hash) AND revoked_at IS NULL;
