@@ -103,7 +103,6 @@ ALTER TABLE session DROP COLUMN ran_as;
 ALTER TABLE session DROP COLUMN idp_name;
 ALTER TABLE session DROP COLUMN agent_version;
 ALTER TABLE session DROP COLUMN host;
--- +goose Down
 DROP TABLE connection;
 DROP TABLE participant;
 DROP TABLE org_former_name;
