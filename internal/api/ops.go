@@ -34,9 +34,6 @@ var (
 
 	ListRecordings = Op[RecordingsIn, RecordingList]{ID: "recording-list", Method: http.MethodGet, Path: "/v1/recordings", Summary: "List recordings"}
 	GetRecording   = Op[SessionRef, Recording]{ID: "recording-show", Method: http.MethodGet, Path: "/v1/recordings/{session}", Summary: "Show what is known of a recording"}
-
-	ListAudit   = Op[AuditIn, AuditList]{ID: "audit-list", Method: http.MethodGet, Path: "/v1/audit", Summary: "List audit events, newest first"}
-	VerifyAudit = Op[None, AuditVerifyOut]{ID: "audit-verify", Method: http.MethodGet, Path: "/v1/audit/verify", Summary: "Have the server check its audit log"}
 )
 
 // Paths that answer with a stream of bytes or a WebSocket instead of JSON; they take the same login and give the same
@@ -44,7 +41,6 @@ var (
 const (
 	PathRecordingData   = "/v1/recordings/{session}/data"   // GET: the recording's records, package recording's stream format
 	PathSessionCommands = "/v1/sessions/{session}/commands" // GET: the programs that ran, a sess.ProgramLine as JSON each line
-	PathAuditExport     = "/v1/audit/export"                // GET: package audit's export, events and signed checkpoint
 	PathStream          = "/v1/stream"                      // WebSocket, subprotocol sess.v1
 	PathAgent           = "/v1/agent"                       // WebSocket, subprotocol sess.agent.v1
 )

@@ -343,35 +343,3 @@ type RecordingList struct {
 	Items []Recording `json:"items"`
 	Next  string      `json:"next,omitempty"`
 }
-
-// AuditIn asks for audit events, newest first.
-type AuditIn struct {
-	Page
-	Action  string `query:"action" maxLength:"64"`
-	Who     string `query:"who" maxLength:"254"`
-	Session string `query:"session" maxLength:"63"`
-	Outcome string `query:"outcome" enum:"allowed,refused,failed," doc:"Empty means all"`
-}
-
-// AuditEvent is one event with its place in the log; Raw is its verbatim bytes, which the log's leaves are hashes of.
-type AuditEvent struct {
-	Index int64  `json:"index"` // -1: not yet placed
-	Raw   []byte `json:"raw"`
-}
-
-// AuditList is a page of events.
-type AuditList struct {
-	Items []AuditEvent `json:"items"`
-	Next  string       `json:"next,omitempty"`
-}
-
-// AuditVerifyOut is the server's own check of its log.
-type AuditVerifyOut struct {
-	OK         bool     `json:"ok"`
-	Size       int64    `json:"size"` // events in the tree
-	Unplaced   int64    `json:"unplaced"`
-	Root       string   `json:"root"` // base64
-	Checkpoint string   `json:"checkpoint"`
-	Key        string   `json:"key"` // verifies checkpoints and exports of this server, offline
-	Problems   []string `json:"problems,omitempty"`
-}

@@ -77,6 +77,8 @@ type Event struct {
 	Request string    // the id of the API request
 	Details map[string]string
 	Count   int64 // how many like it this event stands for, when refusals were put together; 0 means 1
+
+	Instance sess.InstanceID // that it ran on or concerned, if any
 }
 
 // encoded is an Event as it is written: the order of its fields is the order in the log. Fields may be added at the
@@ -95,6 +97,8 @@ type encoded struct {
 	Request string            `json:"request,omitempty"`
 	Details map[string]string `json:"details,omitempty"`
 	Count   int64             `json:"count,omitempty"`
+
+	Instance sess.InstanceID `json:"instance,omitempty"`
 }
 
 const timeFormat = "2006-01-02T15:04:05.000000Z"
@@ -116,6 +120,7 @@ func (e Event) Encode() ([]byte, error) {
 		On:      Thing{Type: cut(e.On.Type, maxWord), ID: cut(e.On.ID, maxWord), Name: cut(e.On.Name, maxName), Project: sess.ProjectID(cut(string(e.On.Project), maxWord))},
 		Session: sess.SessionID(cut(string(e.Session), maxWord)), Reason: cut(e.Reason, maxReason), Code: sess.Code(cut(string(e.Code), maxWord)),
 		Request: cut(e.Request, maxWord), Details: boundDetails(e.Details), Count: e.Count,
+		Instance: sess.InstanceID(cut(string(e.Instance), maxWord)),
 	}
 	b, err := marshal(x)
 	for err == nil && len(b) > MaxEvent {
@@ -145,7 +150,7 @@ func DecodeEvent(b []byte) (Event, error) {
 	}
 	return Event{
 		ID: x.ID, Time: t.UTC(), Org: x.Org, Action: x.Action, Outcome: x.Outcome, Who: x.Who, On: x.On, Session: x.Session,
-		Reason: x.Reason, Code: x.Code, Request: x.Request, Details: x.Details, Count: x.Count,
+		Reason: x.Reason, Code: x.Code, Request: x.Request, Details: x.Details, Count: x.Count, Instance: x.Instance,
 	}, nil
 }
 

@@ -14,8 +14,11 @@ import (
 	"github.com/sessctl/sess/internal/sess"
 )
 
-// ExportVersion is the version of the export format; readers refuse a higher one.
-const ExportVersion = 1
+// The versions of the export format; readers refuse a higher one. A range of a log is a newer form than a whole one.
+const (
+	ExportVersion = 1
+	RangeVersion  = 2
+)
 
 // maxLine bounds a line of an export: an event in which every byte was escaped, and what stands around it.
 const maxLine = 6*MaxEvent + 1<<10
@@ -26,9 +29,12 @@ const ioBuffer = 16 << 10
 type Header struct {
 	Version int       `json:"sess_audit_export"`
 	Log     string    `json:"log"`
-	Size    int64     `json:"size"` // events with a place
+	Size    int64     `json:"size"` // events with a place; of a range, the place behind its last event
 	Key     string    `json:"key"`  // the verifier key, as the server claims it
 	Time    time.Time `json:"time"` // of the export
+
+	Range bool  `json:"range,omitempty"` // not the whole log
+	First int64 `json:"first,omitempty"` // place of the first event of a range
 }
 
 // line is any other line; one of the three.
@@ -38,6 +44,12 @@ type line struct {
 	Body       *string `json:"body,omitempty"`
 	Unplaced   bool    `json:"unplaced,omitempty"`   // with Body: an event that has no place yet
 	Checkpoint string  `json:"checkpoint,omitempty"` // signed: the tree over the events so far; the last line is one
+
+	// Of a range: the hashes that stand for the events before it (StackHashes), ahead of all others, and for those behind it up
+	// to the size of the last checkpoint (GapHashes), just before that.
+	Before []string `json:"before,omitempty"`
+	After  []string `json:"after,omitempty"`
+	To     int64    `json:"to,omitempty"` // with After: that size
 }
 
 // Writer writes an export: a header, events in order with checkpoints among them, events without a place, and the
@@ -50,6 +62,9 @@ type Writer struct {
 // NewWriter writes the header of an export to w.
 func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	h.Version = ExportVersion
+	if h.Range {
+		h.Version = RangeVersion
+	}
 	h.Time = h.Time.UTC()
 	b := bufio.NewWriterSize(w, ioBuffer)
 	x := &Writer{w: b, enc: newEncoder(b)}
@@ -72,6 +87,22 @@ func (x *Writer) Unplaced(body []byte) error {
 // Checkpoint writes a signed checkpoint whose size is the number of events written so far, or at the very end the last
 // one.
 func (x *Writer) Checkpoint(signed string) error { return x.put(line{Checkpoint: signed}) }
+
+// Before writes the hashes that stand for the events before a range, as its first line. Without any nothing is written.
+func (x *Writer) Before(hashes []tlog.Hash) error {
+	if len(hashes) == 0 {
+		return nil
+	}
+	return x.put(line{Before: texts(hashes)})
+}
+
+// After writes the hashes that stand for the events behind a range, up to the size of the checkpoint that comes next.
+func (x *Writer) After(to int64, hashes []tlog.Hash) error {
+	if len(hashes) == 0 {
+		return nil
+	}
+	return x.put(line{After: texts(hashes), To: to})
+}
 
 // Close writes what is buffered. It does not close the underlying writer.
 func (x *Writer) Close() error {
@@ -102,6 +133,9 @@ type Record struct {
 	Body       []byte
 	Hash       tlog.Hash // as the file says, for an event in its place
 	Checkpoint string
+
+	Before, After []tlog.Hash // of a range
+	To            int64
 }
 
 // errLine is a line that can't be read; the reader can go on behind it.
@@ -133,11 +167,11 @@ func NewReader(r io.Reader) (*Reader, error) {
 	if err != nil || json.Unmarshal(b, &x.Header) != nil || x.Header.Version == 0 {
 		return nil, sess.New(sess.CodeInvalid, "this is no export of an audit log", "make one with sessctl audit export")
 	}
-	if x.Header.Version > ExportVersion || x.Header.Version < 0 {
-		return nil, sess.New(sess.CodeInvalid, fmt.Sprintf("the export has version %d, and this program knows %d", x.Header.Version, ExportVersion),
+	if x.Header.Version > RangeVersion || x.Header.Version < 0 {
+		return nil, sess.New(sess.CodeInvalid, fmt.Sprintf("the export has version %d, and this program knows %d", x.Header.Version, RangeVersion),
 			"use a newer sessctl")
 	}
-	if !canonical(x.Header, b) {
+	if !canonical(x.Header, b) || x.Header.Range != (x.Header.Version == RangeVersion) || x.Header.First < 0 || !x.Header.Range && x.Header.First > 0 {
 		return nil, sess.New(sess.CodeInvalid, "the first line is not written as an export writes it", "export the log again, and verify the file unchanged")
 	}
 	return x, nil
@@ -165,6 +199,18 @@ func (x *Reader) Next() (Record, error) {
 		return bad(errors.New("not written as an export of this version writes it"))
 	}
 	rec := Record{Line: x.line, Index: -1, Checkpoint: l.Checkpoint}
+	if len(l.Before)+len(l.After) > 0 {
+		if !x.Header.Range || l.Body != nil || l.Checkpoint != "" || len(l.Before) > 0 && len(l.After) > 0 {
+			return bad(errors.New("hashes that stand for events, where there can be none"))
+		}
+		if rec.Before, err = parseHashes(l.Before); err == nil {
+			rec.After, err = parseHashes(l.After)
+		}
+		if rec.To = l.To; err != nil {
+			return bad(err)
+		}
+		return rec, nil
+	}
 	placed := l.Index != nil
 	switch {
 	case l.Checkpoint != "" && (placed || l.Unplaced || l.Body != nil):

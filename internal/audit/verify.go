@@ -56,6 +56,7 @@ func (p Problem) String() string {
 type Report struct {
 	Log        string
 	Size       int64  // events in the tree that was checked
+	First, End int64  // the places of the events that were looked at: from First to before End; of a whole log, all
 	Unplaced   int64  // events that have no place yet
 	Root       string // base64, as computed
 	Checkpoint string // the signed checkpoint that it was compared with; empty: there was none
@@ -88,6 +89,7 @@ type Check struct {
 	last    Checkpoint
 	signed  bool // last is set
 	atEnd   bool // nothing came after the last checkpoint
+	after   bool // events behind a range were taken by their hashes: no event may follow
 }
 
 // NewCheck starts a check against a verifier key. An error says that the key or the earlier checkpoint is not valid.
@@ -110,6 +112,41 @@ func NewCheck(vkey string, o Options) (*Check, error) {
 	return c, nil
 }
 
+// Begin says that what comes is a range from first on, behind events that the hashes (of StackHashes) stand for.
+func (c *Check) Begin(first int64, before []tlog.Hash, line int) {
+	tree, ok := treeOf(first, before)
+	if !ok || c.next > 0 || c.tree.Size() > 0 {
+		c.broken = true
+		c.report.add(Problem{Index: -1, Line: line, What: "the hashes for the events before the range are not as many as there must be, or not at the beginning"})
+	}
+	c.tree, c.next, c.good, c.report.First = tree, first, first, first
+	if e := c.earlier; e != nil && e.Size < first {
+		c.report.add(Problem{Index: -1, Line: line, What: fmt.Sprintf(
+			"the range begins behind the %d events of the earlier checkpoint, and can't be compared with it: verify with --from and --to", e.Size)})
+	}
+	c.compare(line)
+}
+
+// Rest says that behind the range come events up to the size to, for which the hashes (of GapHashes) stand.
+func (c *Check) Rest(to int64, after []tlog.Hash, line int) {
+	if e := c.earlier; e != nil && e.Size > c.tree.Size() && e.Size < to {
+		c.report.add(Problem{Index: -1, Line: line, What: "the earlier checkpoint is of a time behind the range: verify with --from and --to"})
+	}
+	if c.after || !c.tree.extend(to, after) {
+		c.broken = true
+		c.report.add(Problem{Index: -1, Line: line, What: "the hashes for the events behind the range are not as many as there must be"})
+	}
+	c.after, c.atEnd = true, false
+	c.compare(line)
+}
+
+// compare holds the tree so far against the earlier checkpoint, if that is of the same size.
+func (c *Check) compare(line int) {
+	if c.earlier != nil && c.tree.Size() == c.earlier.Size && c.tree.Root() != c.earlier.Root {
+		c.report.add(Problem{Index: -1, Line: line, What: fmt.Sprintf("the first %d events are not those of the earlier checkpoint", c.earlier.Size)})
+	}
+}
+
 // Problem adds something that the caller found.
 func (c *Check) Problem(p Problem) { c.report.add(p) }
 
@@ -119,6 +156,11 @@ func (c *Check) Event(idx int64, body []byte, hash tlog.Hash, line int) {
 	p := Problem{Index: idx, Line: line}
 	e, err := DecodeEvent(body)
 	p.Event = e.ID
+	if c.after {
+		c.broken = true
+		p.What = "it stands behind the hashes for what is behind the range"
+		c.report.add(p)
+	}
 	switch {
 	case idx > c.next:
 		c.broken = true
@@ -138,9 +180,7 @@ func (c *Check) Event(idx int64, body []byte, hash tlog.Hash, line int) {
 	} else if c.opts.OnEvent != nil {
 		c.opts.OnEvent(idx, body)
 	}
-	if c.earlier != nil && c.tree.Size() == c.earlier.Size && c.tree.Root() != c.earlier.Root {
-		c.report.add(Problem{Index: -1, Line: line, What: fmt.Sprintf("the first %d events are not those of the earlier checkpoint", c.earlier.Size)})
-	}
+	c.compare(line)
 }
 
 func missingText(from, to int64) string {
@@ -196,7 +236,7 @@ func (c *Check) Checkpoint(signed string, line int) {
 // Report ends the check.
 func (c *Check) Report() *Report {
 	r := &c.report
-	r.Size, r.Root = c.tree.Size(), c.tree.Root().String()
+	r.Size, r.Root, r.End = c.tree.Size(), c.tree.Root().String(), c.next
 	switch {
 	case !c.signed:
 		r.add(Problem{Index: -1, What: "there is no signed checkpoint: the log is cut off, or was never signed"})
@@ -230,10 +270,17 @@ func Verify(r io.Reader, vkey string, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if x.Header.Range && x.Header.First == 0 {
+		c.Begin(0, nil, 1)
+	}
 	for {
 		rec, err := x.Next()
 		var bad *errLine
 		switch {
+		case len(rec.Before) > 0:
+			c.Begin(x.Header.First, rec.Before, rec.Line)
+		case len(rec.After) > 0:
+			c.Rest(rec.To, rec.After, rec.Line)
 		case errors.Is(err, io.EOF) && !errors.As(err, &bad):
 			return c.fileReport(x.Header), nil
 		case errors.As(err, &bad):
@@ -253,8 +300,12 @@ func Verify(r io.Reader, vkey string, o Options) (*Report, error) {
 
 // fileReport is Report for a file whose header said what it would hold.
 func (c *Check) fileReport(h Header) *Report {
-	if h.Size != c.tree.Size() {
-		c.report.add(Problem{Index: -1, What: fmt.Sprintf("the file's header announces %d events, and there are %d: it is cut off or was put together", h.Size, c.tree.Size())})
+	switch size := c.tree.Size(); {
+	case h.Range && (h.Size != c.next || h.First != c.report.First):
+		c.report.add(Problem{Index: -1, What: fmt.Sprintf("the file's header announces the events from %d to before %d, and there are those from %d to before %d: it is cut off or was put together",
+			h.First, h.Size, c.report.First, c.next)})
+	case !h.Range && h.Size != size:
+		c.report.add(Problem{Index: -1, What: fmt.Sprintf("the file's header announces %d events, and there are %d: it is cut off or was put together", h.Size, size)})
 	}
 	if c.signed && h.Log != c.last.Log {
 		c.report.add(Problem{Index: -1, Line: 1, What: fmt.Sprintf("the file's header says log %q, and it is %q", h.Log, c.last.Log)})

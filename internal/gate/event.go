@@ -33,6 +33,9 @@ func (g *Gate) Event(ctx context.Context, tx *store.Tx, e Entry) error {
 
 // append writes an event and has the sequencer woken once it is committed.
 func (g *Gate) append(ctx context.Context, tx *store.Tx, id sess.EventID, e Entry) error {
+	if e.Who.RequestID == "" {
+		e.Who.RequestID = sess.RequestID(ctx)
+	}
 	ev := e.event(id, g.now)
 	body, err := ev.Encode()
 	if err != nil {
@@ -40,7 +43,8 @@ func (g *Gate) append(ctx context.Context, tx *store.Tx, id sess.EventID, e Entr
 	}
 	if err := tx.AppendAuditEvent(ctx, store.AppendAuditEventParams{
 		Log: audit.LogOf(ev.Org), ID: ev.ID, CreatedAt: store.Micros(ev.Time), Action: ev.Action, Outcome: string(ev.Outcome),
-		Who: ev.Who.Name, Session: ev.Session, Body: string(body),
+		Who: ev.Who.Name, Session: ev.Session, Body: string(body), Area: store.AuditArea(ev.Action), WhoID: WhoID(ev), OnID: ev.On.ID, OnName: ev.On.Name,
+		Instance: ev.Instance, Address: ev.Who.Address,
 	}); err != nil {
 		return sess.Wrap(fmt.Errorf("append audit event: %w", err), sess.CodeUnavailable,
 			"the audit log can't be written, so nothing was done", "tell whoever runs the server; its log has the cause")
@@ -63,9 +67,22 @@ func (e Entry) event(id sess.EventID, now func() time.Time) audit.Event {
 	if e.Who.Addr.IsValid() {
 		who.Address = e.Who.Addr.String()
 	}
+	instance := e.On.Instance
+	if e.On.Type == policy.TypeInstance {
+		instance = sess.InstanceID(e.On.ID)
+	}
 	return audit.Event{
-		ID: id, Time: e.Time.UTC().Truncate(time.Microsecond), Org: e.Who.Org, Action: string(e.Action), Outcome: e.Outcome, Who: who,
+		Instance: instance,
+		ID:       id, Time: e.Time.UTC().Truncate(time.Microsecond), Org: e.Who.Org, Action: string(e.Action), Outcome: e.Outcome, Who: who,
 		On:      audit.Thing{Type: string(e.On.Type), ID: e.On.ID, Name: e.On.Name, Project: e.On.Project},
 		Session: e.Session, Reason: e.Reason, Code: e.Code, Request: e.Who.RequestID, Details: e.Details, Count: e.Count,
 	}
+}
+
+// WhoID gives the id by which events of whoever acted are listed: a user's or an instance's.
+func WhoID(e audit.Event) string {
+	if e.Who.User != "" {
+		return string(e.Who.User)
+	}
+	return string(e.Who.Instance)
 }

@@ -44,7 +44,8 @@ type refusalCount struct {
 	names       int // how often the claimed name changed
 	name        string
 	addr        netip.Addr
-	addrs       bool // several of the network
+	addrs       bool   // several of the network
+	request     string // of the first
 }
 
 // RefusedAnonymous records a refusal before anybody is known. Those of the same address (IPv6: /64), action, code and log
@@ -68,7 +69,7 @@ func (g *Gate) RefusedAnonymous(ctx context.Context, r Refusal) {
 			c = s.held[key]
 		}
 		if c == nil {
-			c = &refusalCount{first: now, name: name, names: 1, addr: r.Addr.Unmap()}
+			c = &refusalCount{first: now, name: name, names: 1, addr: r.Addr.Unmap(), request: sess.RequestID(ctx)}
 			s.held[key] = c
 		}
 	}
@@ -150,7 +151,7 @@ func (g *Gate) putBack(ctx context.Context, held map[Refusal]*refusalCount) {
 
 func (r Refusal) entry(c *refusalCount) Entry {
 	e := Entry{
-		Who: sess.Principal{Org: r.Org, Name: c.name, Addr: c.addr}, Action: r.Action, Outcome: audit.Refused, Code: r.Code,
+		Who: sess.Principal{Org: r.Org, Name: c.name, Addr: c.addr, RequestID: c.request}, Action: r.Action, Outcome: audit.Refused, Code: r.Code,
 		On: policy.Resource{Org: r.Org}, Time: c.first, Count: c.count,
 	}
 	if c.names > 1 {

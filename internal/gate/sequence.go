@@ -71,7 +71,13 @@ func (b batch) Pending(ctx context.Context, limit int) ([]audit.Row, error) {
 }
 
 func (b batch) Hashes(ctx context.Context, indexes []int64) ([]tlog.Hash, error) {
-	stored, err := b.tx.AuditHashes(ctx, b.log, indexes)
+	return LogHashes(ctx, b.tx, b.log, indexes)
+}
+
+// LogHashes gives hashes of a log's tree by tlog.StoredHashIndex, in the order asked for. One that is missing is
+// audit.ErrTampered.
+func LogHashes(ctx context.Context, tx *store.Tx, log string, indexes []int64) ([]tlog.Hash, error) {
+	stored, err := tx.AuditHashes(ctx, log, indexes)
 	if err != nil {
 		return nil, err
 	}

@@ -102,6 +102,15 @@ const (
 	AuditList   Action = "audit:list"
 	AuditVerify Action = "audit:verify"
 	AuditExport Action = "audit:export"
+	AuditShow   Action = "audit:show"
+	AuditWatch  Action = "audit:watch"
+	AuditProve  Action = "audit:prove"
+
+	SinkCreate Action = "sink:create"
+	SinkList   Action = "sink:list"
+	SinkShow   Action = "sink:show"
+	SinkTest   Action = "sink:test"
+	SinkRemove Action = "sink:remove"
 
 	RoleList   Action = "role:list"
 	RoleShow   Action = "role:show"
@@ -245,6 +254,14 @@ func Actions() []Info {
 		{AuditList, "list audit events", evidence, false},
 		{AuditVerify, "have the server check its audit log", evidence, false},
 		{AuditExport, "export the audit log", evidence, false},
+		{AuditShow, "see an audit event", evidence, false},
+		{AuditWatch, "follow the audit log for a minute", evidence, false},
+		{AuditProve, "have proofs and checkpoints of the audit log made", evidence, false},
+		{SinkCreate, "have the audit log streamed elsewhere", admin, false},
+		{SinkList, "list where the audit log is streamed", admin, false},
+		{SinkShow, "see where the audit log is streamed, and how far", admin, false},
+		{SinkTest, "try a place that the audit log is streamed to", admin, false},
+		{SinkRemove, "end the streaming of the audit log to a place", admin, false},
 		{RoleList, "list roles", oversee, false},
 		{RoleShow, "see what a role holds", oversee, false},
 		{RoleCreate, "make a role of the organisation's own", admin, false},

@@ -336,7 +336,9 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 		return on.Type == policy.TypeGrant && manages
 	case policy.GrantShow:
 		return on.Type == policy.TypeGrant && oversees
-	case policy.AuditList, policy.AuditVerify, policy.AuditExport:
+	case policy.SinkCreate, policy.SinkList, policy.SinkShow, policy.SinkTest, policy.SinkRemove:
+		return isOrg && here[sess.RoleAdmin]
+	case policy.AuditList, policy.AuditVerify, policy.AuditExport, policy.AuditShow, policy.AuditWatch, policy.AuditProve:
 		return (isOrg || on.Type == policy.TypeLog) && (here[sess.RoleAdmin] || here[sess.RoleAuditor])
 	case policy.RoleList, policy.RoleShow:
 		return isOrg && (orgWide || anyProject)

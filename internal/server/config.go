@@ -47,9 +47,12 @@ type Config struct {
 	ProxyHeader    ProxyHeader // empty: X-Forwarded-For
 	// IDPAllowPrivate lets identity providers be on this machine and on private networks, and speak http.
 	IDPAllowPrivate bool
-	Version         string
-	Log             *slog.Logger // required
-	Notices         io.Writer    // messages for the person who starts the server; nil: none
+	// WebhookAllowPrivate lets what organisations have sent to addresses of their choice, audit sinks and alerts, go to this
+	// machine and to private networks, by http, too.
+	WebhookAllowPrivate bool
+	Version             string
+	Log                 *slog.Logger // required
+	Notices             io.Writer    // messages for the person who starts the server; nil: none
 }
 
 // publicURL works out the URL agents and clients use, from the configuration and the address really listened on.

@@ -147,5 +147,12 @@ func matrixEntries() map[string]entry {
 		"audit-list some": {act: policy.AuditList, query: "session={session}&who={user}"},
 		"audit-verify":    {act: policy.AuditVerify},
 		"audit-export":    {act: policy.AuditExport},
+
+		"audit-export csv":  {act: policy.AuditExport, query: "format=csv&since=2020-01-01T00:00:00Z"},
+		"audit-watch":       {act: policy.AuditWatch, query: "from=0&until=2020-01-01T00:00:00Z"},
+		"audit-show":        {act: policy.AuditShow},
+		"audit-prove":       {act: policy.AuditProve},
+		"audit-checkpoint":  {act: policy.AuditProve},
+		"audit-consistency": {act: policy.AuditProve, query: "from=1"},
 	}
 }

@@ -83,7 +83,8 @@ func operations(t *testing.T, s *Server) []operation {
 	ops = append(ops,
 		operation{id: "recording-data", method: http.MethodGet, path: api.PathRecordingData},
 		operation{id: "session-commands", method: http.MethodGet, path: api.PathSessionCommands},
-		operation{id: "audit-export", method: http.MethodGet, path: api.PathAuditExport})
+		operation{id: "audit-export", method: http.MethodGet, path: api.PathAuditExport},
+		operation{id: "audit-watch", method: http.MethodGet, path: api.PathAuditWatch})
 	entries, infos := matrixEntries(), map[policy.Action]policy.Info{}
 	for _, i := range policy.Actions() {
 		infos[i.Action] = i
@@ -368,6 +369,7 @@ func besides() map[string]string {
 		"GET PathRecordingData":   "in the matrix as recording-data",
 		"GET PathSessionCommands": "in the matrix as session-commands",
 		"GET PathAuditExport":     "in the matrix as audit-export",
+		"GET PathAuditWatch":      "in the matrix as audit-watch",
 
 		"GET /install.sh":   "public",
 		"GET /agent/{name}": "public",

@@ -72,6 +72,17 @@ func (o *matrixOrg) make(kind string, owner member) thing {
 	switch kind {
 	case "instance":
 		return o.enrol(name)
+	case "event":
+		items, _ := o.send(http.MethodGet, "/v1/audit?limit=1", "")["items"].([]any)
+		raw, err := base64.StdEncoding.DecodeString(str(items[0].(map[string]any)["raw"]))
+		if err != nil {
+			o.w.t.Fatal(err)
+		}
+		var e struct{ ID string }
+		if err := json.Unmarshal(raw, &e); err != nil {
+			o.w.t.Fatal(err)
+		}
+		return thing{id: e.ID}
 	case "session", "recording":
 		return thing{id: o.session(owner)}
 	case "token":

@@ -70,7 +70,7 @@ func (s *Server) outer(next http.Handler) http.Handler {
 			s.log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("request_id", req.id), slog.String("method", r.Method),
 				slog.String("path", r.URL.Path), slog.Int("status", sw.status), slog.String("client", req.addr.String()), slog.Duration("took", s.now().Sub(start)))
 		}()
-		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, req))
+		r = r.WithContext(sess.WithRequest(context.WithValue(r.Context(), requestKey{}, req), req.id))
 		if s.crowded(sw, r, req) {
 			return
 		}

@@ -11,10 +11,12 @@ import (
 	"github.com/sessctl/sess/internal/broker"
 	"github.com/sessctl/sess/internal/gate"
 	"github.com/sessctl/sess/internal/identity"
+	"github.com/sessctl/sess/internal/outbound"
 	"github.com/sessctl/sess/internal/policy"
 	"github.com/sessctl/sess/internal/recording"
 	"github.com/sessctl/sess/internal/relay"
 	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/trail"
 )
 
 // closeTimeout bounds what is still written when the server stops.
@@ -55,6 +57,10 @@ func (s *Server) openRooms(ctx context.Context) error {
 	if err := s.openIdentity(key); err != nil {
 		return err
 	}
+	s.trail = trail.New(trail.Config{
+		Gate: s.gate, DB: s.store, Sequencer: s.sequencer, Key: s.signer.VerifierKey(), Sealer: s.identity, Node: sess.NodeID(node),
+		Version: s.cfg.Version, Guard: outbound.Guard{AllowPrivate: s.cfg.WebhookAllowPrivate}, Now: s.now, Log: s.log,
+	})
 	return s.broker.Recover(ctx) //nolint:wrapcheck // it says everything
 }
 

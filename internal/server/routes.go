@@ -51,15 +51,13 @@ func (s *Server) routes() http.Handler {
 	bind(s, api.ListRecordings, s.listRecordings)
 	bind(s, api.GetRecording, s.showRecording)
 
-	bind(s, api.ListAudit, s.listAudit)
-	bind(s, api.VerifyAudit, noIn(s.verifyAudit))
+	s.routesAudit(mux)
 
 	s.routesPages(mux, s.pages)
 	mux.HandleFunc("GET "+api.PathStream, s.serveStream)
 	mux.HandleFunc("GET "+api.PathAgent, s.serveControl)
 	mux.HandleFunc("GET "+api.PathRecordingData, s.download(s.recordingData))
 	mux.HandleFunc("GET "+api.PathSessionCommands, s.download(s.sessionCommands))
-	mux.HandleFunc("GET "+api.PathAuditExport, s.download(s.auditExport))
 
 	mux.HandleFunc("GET /install.sh", s.serveInstall)
 	mux.HandleFunc("GET /agent/{name}", s.serveAgent)

@@ -75,6 +75,7 @@ func (s *Server) Run(ctx context.Context) error {
 // drain stops taking requests and ends what is under way.
 func (s *Server) drain(ctx context.Context) error {
 	s.draining.Store(true)
+	close(s.leaving)
 	s.log.Info("stopping")
 	_ = os.Remove(s.dir.join(urlFile)) // it may never have been written
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)

@@ -26,6 +26,7 @@ import (
 	"github.com/sessctl/sess/internal/relay"
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/store"
+	"github.com/sessctl/sess/internal/trail"
 	"github.com/sessctl/sess/internal/wire"
 )
 
@@ -54,6 +55,7 @@ type Server struct {
 	identity   *identity.Service
 	broker     *broker.Service
 	relay      *relay.Relay
+	trail      *trail.Service
 	mailer     *mailer // nil: this server sends no mail
 	closers    []func() error
 
@@ -72,6 +74,7 @@ type Server struct {
 	http         *http.Server
 	conns        *conns
 	draining     atomic.Bool
+	leaving      chan struct{} // closed when the server begins to stop: answers without an end end
 	adminLink    string // of this start, while nobody has accepted
 }
 
@@ -86,7 +89,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, log: cfg.Log, now: time.Now,
 		publicRate: newRateLimiter(publicBurst, publicPerSecond), passwordRate: newRateLimiter(passwordBurst, passwordPerSecond),
-		strangers: newStrangers(maxStrangers, maxStrangersPerAddr),
+		strangers: newStrangers(maxStrangers, maxStrangersPerAddr), leaving: make(chan struct{}),
 	}
 	s.publicRate.free = netip.Addr.IsLoopback // passwords are limited for everybody
 	for _, step := range []func(context.Context) error{s.openPages, s.openFiles, s.openPort, s.openRooms, s.firstStart} {

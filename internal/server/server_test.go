@@ -351,7 +351,7 @@ func TestAuditOverTheAPI(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for after := ""; ; {
-		page, err := api.Call(t.Context(), c, api.ListAudit, api.AuditIn{Page: api.Page{Limit: 1, After: after}, Outcome: "allowed", Action: "login"})
+		page, err := api.Call(t.Context(), c, api.ListAudit, api.AuditIn{Page: api.Page{Limit: 1, After: after}, AuditFilter: api.AuditFilter{Outcome: "allowed", Action: "login"}})
 		if err != nil {
 			t.Fatal(err)
 		}

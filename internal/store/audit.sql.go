@@ -13,8 +13,8 @@ import (
 
 const appendAuditEvent = `-- name: AppendAuditEvent :exec
 
-INSERT INTO audit_event (log, id, created_at, action, outcome, who, session, body)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO audit_event (log, id, created_at, action, outcome, who, session, body, area, who_id, on_id, on_name, instance, address)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 `
 
 type AppendAuditEventParams struct {
@@ -26,6 +26,12 @@ type AppendAuditEventParams struct {
 	Who       string
 	Session   sess.SessionID
 	Body      string
+	Area      string
+	WhoID     string
+	OnID      string
+	OnName    string
+	Instance  sess.InstanceID
+	Address   string
 }
 
 // The audit trail. A log is an org's id, or "box"; everything here takes the log by name.
@@ -40,6 +46,12 @@ func (q *Queries) AppendAuditEvent(ctx context.Context, arg AppendAuditEventPara
 		arg.Who,
 		arg.Session,
 		arg.Body,
+		arg.Area,
+		arg.WhoID,
+		arg.OnID,
+		arg.OnName,
+		arg.Instance,
+		arg.Address,
 	)
 	return err
 }
@@ -53,6 +65,51 @@ func (q *Queries) CountUnplacedAuditEvents(ctx context.Context, log string) (int
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const fillAuditEvent = `-- name: FillAuditEvent :execrows
+UPDATE audit_event SET area = $3, who_id = $4, on_id = $5, on_name = $6, instance = $7, address = $8 WHERE log = $1 AND id = $2 AND area = ''
+`
+
+type FillAuditEventParams struct {
+	Log      string
+	ID       sess.EventID
+	Area     string
+	WhoID    string
+	OnID     string
+	OnName   string
+	Instance sess.InstanceID
+	Address  string
+}
+
+// Writes down what an event of an older version says, for lists.
+func (q *Queries) FillAuditEvent(ctx context.Context, arg FillAuditEventParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, fillAuditEvent,
+		arg.Log,
+		arg.ID,
+		arg.Area,
+		arg.WhoID,
+		arg.OnID,
+		arg.OnName,
+		arg.Instance,
+		arg.Address,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const firstAuditIdxSince = `-- name: FirstAuditIdxSince :one
+SELECT CAST(COALESCE(MIN(idx), -1) AS BIGINT) AS idx FROM audit_event WHERE log = $1 AND created_at >= $2 AND idx IS NOT NULL
+`
+
+// The lowest place of an event written then or later; -1: there is none.
+func (q *Queries) FirstAuditIdxSince(ctx context.Context, log string, since int64) (int64, error) {
+	row := q.db.QueryRowContext(ctx, firstAuditIdxSince, log, since)
+	var idx int64
+	err := row.Scan(&idx)
+	return idx, err
 }
 
 const getAuditCheckpoint = `-- name: GetAuditCheckpoint :one
@@ -89,8 +146,25 @@ func (q *Queries) GetAuditCheckpointFrom(ctx context.Context, log string, size i
 	return i, err
 }
 
+const getAuditCheckpointOf = `-- name: GetAuditCheckpointOf :one
+SELECT log, size, note, created_at FROM audit_checkpoint WHERE log = $1 AND size = $2
+`
+
+// The checkpoint over exactly this many events.
+func (q *Queries) GetAuditCheckpointOf(ctx context.Context, log string, size int64) (AuditCheckpoint, error) {
+	row := q.db.QueryRowContext(ctx, getAuditCheckpointOf, log, size)
+	var i AuditCheckpoint
+	err := row.Scan(
+		&i.Log,
+		&i.Size,
+		&i.Note,
+		&i.CreatedAt,
+	)
+	return i, err
+}
+
 const getAuditEvent = `-- name: GetAuditEvent :one
-SELECT log, id, created_at, idx, action, outcome, who, session, body FROM audit_event WHERE log = $1 AND id = $2
+SELECT log, id, created_at, idx, action, outcome, who, session, body, area, who_id, on_id, on_name, instance, address FROM audit_event WHERE log = $1 AND id = $2
 `
 
 func (q *Queries) GetAuditEvent(ctx context.Context, log string, iD sess.EventID) (AuditEvent, error) {
@@ -106,6 +180,12 @@ func (q *Queries) GetAuditEvent(ctx context.Context, log string, iD sess.EventID
 		&i.Who,
 		&i.Session,
 		&i.Body,
+		&i.Area,
+		&i.WhoID,
+		&i.OnID,
+		&i.OnName,
+		&i.Instance,
+		&i.Address,
 	)
 	return i, err
 }
@@ -134,74 +214,21 @@ func (q *Queries) GetAuditSize(ctx context.Context, log string) (int64, error) {
 	return size, err
 }
 
-const listAuditEvents = `-- name: ListAuditEvents :many
-SELECT log, id, created_at, idx, action, outcome, who, session, body FROM audit_event
-WHERE log = $1
-  AND (created_at, id) < (CAST($2 AS BIGINT), CAST($3 AS TEXT))
-  AND (CAST($4 AS TEXT) = '' OR action = CAST($4 AS TEXT))
-  AND (CAST($5 AS TEXT) = '' OR who = CAST($5 AS TEXT))
-  AND (CAST($6 AS TEXT) = '' OR session = CAST($6 AS TEXT))
-  AND (CAST($7 AS TEXT) = '' OR outcome = CAST($7 AS TEXT))
-ORDER BY created_at DESC, id DESC
-LIMIT CAST($8 AS BIGINT)
+const lastAuditIdxBetween = `-- name: LastAuditIdxBetween :one
+SELECT CAST(COALESCE(MAX(idx), -1) AS BIGINT) AS idx FROM audit_event
+WHERE log = $1 AND created_at >= $2 AND created_at < $3 AND idx IS NOT NULL
 `
 
-type ListAuditEventsParams struct {
-	Log      string
-	BeforeAt int64
-	BeforeID string
-	Action   string
-	Who      string
-	Session  string
-	Outcome  string
-	Page     int64
-}
-
-// A page, newest first, below the cursor (created_at, id); an empty filter matches everything.
-func (q *Queries) ListAuditEvents(ctx context.Context, arg ListAuditEventsParams) ([]AuditEvent, error) {
-	rows, err := q.db.QueryContext(ctx, listAuditEvents,
-		arg.Log,
-		arg.BeforeAt,
-		arg.BeforeID,
-		arg.Action,
-		arg.Who,
-		arg.Session,
-		arg.Outcome,
-		arg.Page,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []AuditEvent{}
-	for rows.Next() {
-		var i AuditEvent
-		if err := rows.Scan(
-			&i.Log,
-			&i.ID,
-			&i.CreatedAt,
-			&i.Idx,
-			&i.Action,
-			&i.Outcome,
-			&i.Who,
-			&i.Session,
-			&i.Body,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+// The highest place of an event written from then to before until; -1: there is none.
+func (q *Queries) LastAuditIdxBetween(ctx context.Context, log string, since int64, older int64) (int64, error) {
+	row := q.db.QueryRowContext(ctx, lastAuditIdxBetween, log, since, older)
+	var idx int64
+	err := row.Scan(&idx)
+	return idx, err
 }
 
 const listAuditFrom = `-- name: ListAuditFrom :many
-SELECT log, id, created_at, idx, action, outcome, who, session, body FROM audit_event
+SELECT log, id, created_at, idx, action, outcome, who, session, body, area, who_id, on_id, on_name, instance, address FROM audit_event
 WHERE log = $1 AND idx >= CAST($2 AS BIGINT) AND idx < CAST($3 AS BIGINT)
 ORDER BY idx
 LIMIT $4
@@ -232,6 +259,12 @@ func (q *Queries) ListAuditFrom(ctx context.Context, log string, first int64, la
 			&i.Who,
 			&i.Session,
 			&i.Body,
+			&i.Area,
+			&i.WhoID,
+			&i.OnID,
+			&i.OnName,
+			&i.Instance,
+			&i.Address,
 		); err != nil {
 			return nil, err
 		}
@@ -304,7 +337,7 @@ func (q *Queries) ListAuditLogs(ctx context.Context) ([]string, error) {
 }
 
 const listAuditRange = `-- name: ListAuditRange :many
-SELECT log, id, created_at, idx, action, outcome, who, session, body FROM audit_event
+SELECT log, id, created_at, idx, action, outcome, who, session, body, area, who_id, on_id, on_name, instance, address FROM audit_event
 WHERE log = $1 AND idx >= CAST($2 AS BIGINT) AND idx < CAST($3 AS BIGINT)
 ORDER BY idx
 `
@@ -329,6 +362,56 @@ func (q *Queries) ListAuditRange(ctx context.Context, log string, first int64, l
 			&i.Who,
 			&i.Session,
 			&i.Body,
+			&i.Area,
+			&i.WhoID,
+			&i.OnID,
+			&i.OnName,
+			&i.Instance,
+			&i.Address,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listUnfilledAuditEvents = `-- name: ListUnfilledAuditEvents :many
+SELECT log, id, created_at, idx, action, outcome, who, session, body, area, who_id, on_id, on_name, instance, address FROM audit_event WHERE area = '' LIMIT $1
+`
+
+// Events of an older version.
+func (q *Queries) ListUnfilledAuditEvents(ctx context.Context, limit int32) ([]AuditEvent, error) {
+	rows, err := q.db.QueryContext(ctx, listUnfilledAuditEvents, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AuditEvent{}
+	for rows.Next() {
+		var i AuditEvent
+		if err := rows.Scan(
+			&i.Log,
+			&i.ID,
+			&i.CreatedAt,
+			&i.Idx,
+			&i.Action,
+			&i.Outcome,
+			&i.Who,
+			&i.Session,
+			&i.Body,
+			&i.Area,
+			&i.WhoID,
+			&i.OnID,
+			&i.OnName,
+			&i.Instance,
+			&i.Address,
 		); err != nil {
 			return nil, err
 		}
@@ -344,7 +427,7 @@ func (q *Queries) ListAuditRange(ctx context.Context, log string, first int64, l
 }
 
 const listUnplacedAuditEvents = `-- name: ListUnplacedAuditEvents :many
-SELECT log, id, created_at, idx, action, outcome, who, session, body FROM audit_event WHERE log = $1 AND idx IS NULL ORDER BY created_at, id LIMIT CAST($2 AS BIGINT)
+SELECT log, id, created_at, idx, action, outcome, who, session, body, area, who_id, on_id, on_name, instance, address FROM audit_event WHERE log = $1 AND idx IS NULL ORDER BY created_at, id LIMIT CAST($2 AS BIGINT)
 `
 
 // The events of a log that have no place yet, in the order they get one.
@@ -367,6 +450,12 @@ func (q *Queries) ListUnplacedAuditEvents(ctx context.Context, log string, page 
 			&i.Who,
 			&i.Session,
 			&i.Body,
+			&i.Area,
+			&i.WhoID,
+			&i.OnID,
+			&i.OnName,
+			&i.Instance,
+			&i.Address,
 		); err != nil {
 			return nil, err
 		}

@@ -105,7 +105,7 @@ var variants = map[string][]map[string]any{
 		{"id": "ses_detached", "state": "detached", "detached_at": timeCreated},
 		{"id": "ses_exited", "state": "ended", "end_reason": "exit", "ended_at": timeCreated + 1, "recording": "recording", "started_at": timeCreated},
 	},
-	"audit_event": {{"id": "evt_placed", "idx": 0}, {"id": "evt_placed1", "idx": 1}, {"id": "evt_start", "action": "session:start", "outcome": "allowed"}},
+	"audit_event": {{"id": "evt_placed", "idx": 0}, {"id": "evt_placed1", "idx": 1}, {"id": "evt_start", "action": "session:start", "outcome": "allowed"}, {"id": "evt_old", "area": ""}},
 	// Of a session that ended: housekeeping takes them.
 	"session_params": {{"session": "ses_exited"}},
 	"resume_nonce":   {{"session": "ses_exited", "nonce": "other"}},

@@ -40,6 +40,12 @@ type AuditEvent struct {
 	Who       string
 	Session   sess.SessionID
 	Body      string
+	Area      string
+	WhoID     string
+	OnID      string
+	OnName    string
+	Instance  sess.InstanceID
+	Address   string
 }
 
 type AuditHash struct {

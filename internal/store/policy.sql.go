@@ -245,7 +245,7 @@ func (q *Queries) GetStanding(ctx context.Context, org sess.OrgID, userID sess.U
 }
 
 const getStartEvent = `-- name: GetStartEvent :one
-SELECT log, id, created_at, idx, action, outcome, who, session, body FROM audit_event WHERE log = $1 AND session = $2 AND action = 'session:start' AND outcome = 'allowed'
+SELECT log, id, created_at, idx, action, outcome, who, session, body, area, who_id, on_id, on_name, instance, address FROM audit_event WHERE log = $1 AND session = $2 AND action = 'session:start' AND outcome = 'allowed'
 `
 
 // The event of the start of a session that was allowed.
@@ -262,6 +262,12 @@ func (q *Queries) GetStartEvent(ctx context.Context, log string, session sess.Se
 		&i.Who,
 		&i.Session,
 		&i.Body,
+		&i.Area,
+		&i.WhoID,
+		&i.OnID,
+		&i.OnName,
+		&i.Instance,
+		&i.Address,
 	)
 	return i, err
 }

@@ -21,6 +21,7 @@ var everyOrg = map[string]string{
 	"GetAgent":                "an agent names its instance, and proves it with the key in that row",
 	"GetSessionByID":          "who resumes by the session's key names only the session, and proves it with the key in that row",
 
+	"ListUnfilledAuditEvents": "after an upgrade the server fills in every log's",
 	"FindIDP": "the URL that was registered at the provider names only the provider: it tells the org",
 	"AnyIDP":  "whether a browser can be needed at all is said to everybody, and nothing else",
 

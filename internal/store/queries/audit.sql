@@ -2,8 +2,8 @@
 
 -- name: AppendAuditEvent :exec
 -- In the transaction of what it reports; it gets its place in the tree later.
-INSERT INTO audit_event (log, id, created_at, action, outcome, who, session, body)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+INSERT INTO audit_event (log, id, created_at, action, outcome, who, session, body, area, who_id, on_id, on_name, instance, address)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
 -- name: ListUnplacedAuditLogs :many
 -- The logs that have events without a place.
@@ -33,17 +33,26 @@ ORDER BY idx;
 -- name: GetAuditEvent :one
 SELECT * FROM audit_event WHERE log = $1 AND id = $2;
 
--- name: ListAuditEvents :many
--- A page, newest first, below the cursor (created_at, id); an empty filter matches everything.
-SELECT * FROM audit_event
-WHERE log = sqlc.arg(log)
-  AND (created_at, id) < (CAST(sqlc.arg(before_at) AS BIGINT), CAST(sqlc.arg(before_id) AS TEXT))
-  AND (CAST(sqlc.arg(action) AS TEXT) = '' OR action = CAST(sqlc.arg(action) AS TEXT))
-  AND (CAST(sqlc.arg(who) AS TEXT) = '' OR who = CAST(sqlc.arg(who) AS TEXT))
-  AND (CAST(sqlc.arg(session) AS TEXT) = '' OR session = CAST(sqlc.arg(session) AS TEXT))
-  AND (CAST(sqlc.arg(outcome) AS TEXT) = '' OR outcome = CAST(sqlc.arg(outcome) AS TEXT))
-ORDER BY created_at DESC, id DESC
-LIMIT CAST(sqlc.arg(page) AS BIGINT);
+-- name: FillAuditEvent :execrows
+-- Writes down what an event of an older version says, for lists.
+UPDATE audit_event SET area = $3, who_id = $4, on_id = $5, on_name = $6, instance = $7, address = $8 WHERE log = $1 AND id = $2 AND area = '';
+
+-- name: ListUnfilledAuditEvents :many
+-- Events of an older version.
+SELECT * FROM audit_event WHERE area = '' LIMIT $1;
+
+-- name: FirstAuditIdxSince :one
+-- The lowest place of an event written then or later; -1: there is none.
+SELECT CAST(COALESCE(MIN(idx), -1) AS BIGINT) AS idx FROM audit_event WHERE log = $1 AND created_at >= sqlc.arg(since) AND idx IS NOT NULL;
+
+-- name: LastAuditIdxBetween :one
+-- The highest place of an event written from then to before until; -1: there is none.
+SELECT CAST(COALESCE(MAX(idx), -1) AS BIGINT) AS idx FROM audit_event
+WHERE log = $1 AND created_at >= sqlc.arg(since) AND created_at < sqlc.arg(older) AND idx IS NOT NULL;
+
+-- name: GetAuditCheckpointOf :one
+-- The checkpoint over exactly this many events.
+SELECT * FROM audit_checkpoint WHERE log = $1 AND size = $2;
 
 -- name: PutAuditHash :exec
 INSERT INTO audit_hash (log, idx, hash) VALUES ($1, $2, $3);

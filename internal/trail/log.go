@@ -1,15 +1,15 @@
-package gate
+package trail
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/sessctl/sess/internal/audit"
+	"github.com/sessctl/sess/internal/gate"
 	"github.com/sessctl/sess/internal/store"
 )
 
@@ -62,7 +62,7 @@ func checkStoredRoot(ctx context.Context, db *store.DB, log string, leaves *audi
 	}
 	return db.Read(ctx, func(tx *store.Tx) error {
 		root, err := tlog.TreeHash(leaves.Size(), tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
-			return batch{tx, log}.Hashes(ctx, indexes)
+			return gate.LogHashes(ctx, tx, log, indexes)
 		}))
 		switch {
 		case errors.Is(err, audit.ErrTampered):
@@ -82,30 +82,15 @@ func checkColumns(c *audit.Check, e store.AuditEvent, idx int64) {
 		return // said already
 	}
 	if b.ID != e.ID || audit.LogOf(b.Org) != e.Log || b.Action != e.Action || string(b.Outcome) != e.Outcome ||
-		b.Who.Name != e.Who || b.Session != e.Session || store.Micros(b.Time) != e.CreatedAt {
+		b.Who.Name != e.Who || b.Session != e.Session || store.Micros(b.Time) != e.CreatedAt || e.Area != "" && !filled(e, b) {
 		c.Problem(audit.Problem{Index: idx, Event: e.ID, What: "its row says something else than its bytes: the columns were changed"})
 	}
 }
 
-// Export writes a log to w in package audit's export format: all events that have a place, with checkpoints among them,
-// the few that have none yet, and the newest checkpoint. Have the sequencer Flush first.
-func Export(ctx context.Context, db *store.DB, log, vkey string, now time.Time, w io.Writer) error {
-	x := walker{db: db, log: log, vkey: vkey}
-	size, err := x.size(ctx)
-	if err != nil {
-		return err
-	}
-	out, err := audit.NewWriter(w, audit.Header{Log: log, Size: size, Key: vkey, Time: now.Truncate(time.Microsecond)})
-	if err != nil {
-		return err
-	}
-	x.event = func(e store.AuditEvent, leaf tlog.Hash) error { return out.Event(*e.Idx, []byte(e.Body), leaf) }
-	x.unplaced = func(e store.AuditEvent) error { return out.Unplaced([]byte(e.Body)) }
-	x.checkpoint = out.Checkpoint
-	if err := x.walk(ctx); err != nil {
-		return err
-	}
-	return out.Close()
+// filled reports whether the columns that lists are filtered by say what the event says.
+func filled(e store.AuditEvent, b audit.Event) bool {
+	return e.Area == store.AuditArea(b.Action) && e.WhoID == gate.WhoID(b) && e.OnID == b.On.ID && e.OnName == b.On.Name &&
+		e.Instance == b.Instance && e.Address == b.Who.Address
 }
 
 // walker goes through a log page by page, each page a transaction of its own: what has a place never changes, so a slow
@@ -121,6 +106,7 @@ type walker struct {
 
 	final store.AuditCheckpoint // Note is empty: there is none
 	end   int64                 // behind the last place; more than final.Size only if somebody wrote rows by hand
+	first int64                 // where it begins
 }
 
 // size finds the newest checkpoint and gives its size.
@@ -132,7 +118,7 @@ func (w *walker) size(ctx context.Context) (int64, error) {
 		}
 		w.final, err = tx.GetAuditCheckpoint(ctx, w.log)
 		w.end = max(placed, w.final.Size)
-		if notFound(err) {
+		if isNotFound(err) {
 			return nil
 		}
 		return err
@@ -149,14 +135,27 @@ func (w *walker) walk(ctx context.Context) error {
 			return err
 		}
 	}
-	for first := int64(0); first < w.end; {
+	if err := w.stretches(ctx); err != nil {
+		return err
+	}
+	if err := w.rest(ctx); err != nil {
+		return err
+	}
+	return w.last()
+}
+
+// stretches goes through the places, from checkpoint to checkpoint.
+func (w *walker) stretches(ctx context.Context) error {
+	for first := w.first; first < w.end; {
 		mark, err := w.mark(ctx, first)
 		if err != nil {
 			return err
 		}
 		stop := w.end
-		if mark.Note != "" {
+		if mark.Note != "" && mark.Size <= w.end {
 			stop = mark.Size
+		} else {
+			mark.Note = ""
 		}
 		if err := w.stretch(ctx, first, stop); err != nil {
 			return err
@@ -168,13 +167,7 @@ func (w *walker) walk(ctx context.Context) error {
 		}
 		first = stop
 	}
-	if err := w.rest(ctx); err != nil {
-		return err
-	}
-	if w.final.Note == "" {
-		return nil
-	}
-	return w.checkpoint(w.final.Note)
+	return nil
 }
 
 // mark finds the next checkpoint to look at before the final one; its Note is empty when there is none.
@@ -183,7 +176,7 @@ func (w *walker) mark(ctx context.Context, from int64) (mark store.AuditCheckpoi
 		for {
 			c, err := tx.GetAuditCheckpointFrom(ctx, w.log, from+checkpointEvery)
 			switch {
-			case notFound(err):
+			case isNotFound(err):
 				return nil
 			case err != nil:
 				return err
