@@ -160,7 +160,7 @@ func eventFields(a *app, idx int64, e audit.Event) []field {
 	fields := []field{
 		{"Event", string(e.ID)},
 		{"Place", place},
-		{"Time", e.Time.Format("2006-01-02T15:04:05.000000Z") + ago(a, e)},
+		{"Time", e.Time.Format("2006-01-02T15:04:05.000000Z") + agoOf(a, e)},
 		{"Who", who},
 		{"By", strings.TrimSpace(string(e.Who.Credential) + " " + e.Who.CredentialID)},
 		{"From", e.Who.Address},
@@ -180,7 +180,7 @@ func eventFields(a *app, idx int64, e audit.Event) []field {
 	return fields
 }
 
-func ago(a *app, e audit.Event) string {
+func agoOf(a *app, e audit.Event) string {
 	if !terminal(a.out) {
 		return ""
 	}
