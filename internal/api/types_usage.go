@@ -36,3 +36,34 @@ type SessionParticipant struct {
 	LeftAt     *time.Time  `json:"left_at,omitempty"`
 	LeftReason string      `json:"left_reason,omitempty"`
 }
+
+// UsageIn asks what sessions took that ended in a time.
+type UsageIn struct {
+	By    string `query:"by" maxLength:"80" doc:"user, project, instance, kind, month, or tag:NAME; user if not given"`
+	Since string `query:"since" maxLength:"40" doc:"RFC 3339; if not given, the beginning of this month, or, by month, of the month eleven before (UTC)"`
+	Until string `query:"until" maxLength:"40" doc:"RFC 3339, not included; now, if not given"`
+}
+
+// Usage is what sessions took: those that began, and ended from Since up to Until. A session counts as a whole where it ended.
+type Usage struct {
+	By    string     `json:"by"`
+	Since time.Time  `json:"since"`
+	Until time.Time  `json:"until"`
+	Items []UsageRow `json:"items"`          // the longest wall time first; months newest first
+	More  bool       `json:"more,omitempty"` // there are more items than are given; Total has them all
+	Total UsageRow   `json:"total"`
+}
+
+// UsageRow is the sum over some sessions.
+type UsageRow struct {
+	Key       string `json:"key"`            // id of the user, project or instance; kind; month (2026-11); value of the tag, empty without it
+	Name      string `json:"name,omitempty"` // of the user, project, instance or organisation
+	Sessions  int64  `json:"sessions"`
+	WallUS    int64  `json:"wall_us"`  // microseconds from the agent's first join to the end
+	CPUUS     int64  `json:"cpu_us"`   // of all processes, where the agent could tell
+	MemPeak   int64  `json:"mem_peak"` // bytes: the highest of any one session
+	BytesIn   int64  `json:"bytes_in"`
+	BytesOut  int64  `json:"bytes_out"`
+	BytesErr  int64  `json:"bytes_err"`
+	RecStored int64  `json:"recordings_stored"` // bytes of their recordings that are held now
+}

@@ -42,6 +42,8 @@ const (
 	SessionAttach Action = "session:attach"
 	SessionEnd    Action = "session:end"
 
+	UsageShow Action = "usage:show"
+
 	KeyCreate        Action = "key:create"
 	KeyCreateMachine Action = "key:create-machine"
 	KeyList          Action = "key:list"
@@ -211,6 +213,7 @@ func Actions() []Info {
 		{SessionResume, "get a fresh ticket for a session of one's own", everyone, true},
 		{SessionAttach, "take over a running session of one's own", everyone, true},
 		{SessionEnd, "end a session", append(manage[:len(manage):len(manage)], Everyone), true},
+		{UsageShow, "see what sessions took", []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleAuditor, Everyone}, true},
 		{KeyCreate, "make an API key of one's own", everyone, true},
 		{KeyCreateMachine, "make an API key of a machine user", admin, false},
 		{KeyRotate, "replace an API key of one's own or of a machine user", everyone, true},

@@ -170,7 +170,7 @@ func typeFor(a policy.Action) policy.Type {
 		policy.LoginChallenge, policy.MFAVerify, policy.MFAEnrol, policy.MFAList, policy.MFARemove, policy.MFARecoveryCodes:
 		return policy.TypeLogin
 	case policy.UserShow, policy.UserChange, policy.UserReset, policy.UserRevoke, policy.UserDeactivate, policy.UserReactivate, policy.UserDelete,
-		policy.UserResetMFA, policy.UserUnlock:
+		policy.UserResetMFA, policy.UserUnlock, policy.UsageShow:
 		return policy.TypeUser
 	case policy.GroupShow, policy.GroupChange, policy.GroupDelete:
 		return policy.TypeGroup
@@ -320,7 +320,7 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 	case policy.UserReactivate:
 		return on.Type == policy.TypeUser && (here[sess.RoleAdmin] || anyProject)
 	case policy.UserChange, policy.UserReset, policy.UserRevoke, policy.UserDeactivate, policy.UserDelete,
-		policy.UserResetMFA, policy.UserUnlock:
+		policy.UserResetMFA, policy.UserUnlock, policy.UsageShow:
 		return on.Type == policy.TypeUser && here[sess.RoleAdmin]
 	case policy.GroupShow:
 		return on.Type == policy.TypeGroup && (orgWide || anyProject)

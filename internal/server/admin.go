@@ -56,6 +56,7 @@ func (s *Server) serveAdmin() (*http.Server, net.Listener, error) {
 		return s.newAdminLink(r.Context(), r.URL.Query().Get("org"), r.URL.Query().Get("email"), r.URL.Query().Get("remove_factor") == "yes")
 	}))
 	s.serveAdminOrgs(mux)
+	s.serveAdminUsage(mux)
 	mux.HandleFunc("GET /admin/verify-audit", adminHandler(s, func(r *http.Request) ([]auditResult, error) { return s.verifyAllAudit(r.Context()) }))
 	return &http.Server{Handler: s.outer(mux), ReadHeaderTimeout: readHeaderTimeout}, l, nil
 }
@@ -113,7 +114,7 @@ func adminCommand(p Process) *cobra.Command {
 		},
 	}
 	adminFlags(link, verify)
-	cmd.AddCommand(link, verify, adminOrgCommand(p))
+	cmd.AddCommand(link, verify, adminOrgCommand(p), adminUsageCommand(p))
 	return cmd
 }
 

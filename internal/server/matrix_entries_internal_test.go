@@ -65,6 +65,8 @@ func matrixEntries() map[string]entry {
 		"session-end":      {act: policy.SessionEnd, body: `{"reason":"r"}`},
 		"session-resume":   {guarded: "the session's own key", body: `{"nonce":"AAAAAAAAAAAAAAAAAAAAAA==","signature":"AA=="}`},
 
+		"usage-show":         {act: policy.UsageShow},
+		"usage-show month":   {act: policy.UsageShow, query: "by=month"},
 		"key-create":         {act: policy.KeyCreate, body: `{"name":"{new}"}`},
 		"key-list":           {act: policy.KeyList},
 		"key-create user":    {act: policy.KeyCreateMachine, body: `{"user":"{machine}"}`},

@@ -370,6 +370,7 @@ func besides() map[string]string {
 		"GET PathSessionCommands": "in the matrix as session-commands",
 		"GET PathAuditExport":     "in the matrix as audit-export",
 		"GET PathAuditWatch":      "in the matrix as audit-watch",
+		"GET /admin/usage":        "at the socket of the box's owner",
 
 		"GET /install.sh":   "public",
 		"GET /agent/{name}": "public",

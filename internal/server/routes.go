@@ -47,6 +47,7 @@ func (s *Server) routes() http.Handler {
 	s.bindPeople()
 	s.bindOrgs()
 	s.bindFactors()
+	s.bindUsage()
 
 	bind(s, api.ListRecordings, s.listRecordings)
 	bind(s, api.GetRecording, s.showRecording)

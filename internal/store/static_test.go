@@ -19,11 +19,12 @@ var everyOrg = map[string]string{
 	"GetLoginChallengeByHash": "the challenge's token is all that is known: it tells the org",
 	"PurgeLoginChallenges":    "housekeeping by age",
 	"GetAgent":                "an agent names its instance, and proves it with the key in that row",
+	"SumUsageOfOrgs":          "for the owner of the box, who is billed for all of it",
 	"GetSessionByID":          "who resumes by the session's key names only the session, and proves it with the key in that row",
 
 	"ListUnfilledAuditEvents": "after an upgrade the server fills in every log's",
-	"FindIDP": "the URL that was registered at the provider names only the provider: it tells the org",
-	"AnyIDP":  "whether a browser can be needed at all is said to everybody, and nothing else",
+	"FindIDP":                 "the URL that was registered at the provider names only the provider: it tells the org",
+	"AnyIDP":                  "whether a browser can be needed at all is said to everybody, and nothing else",
 
 	"FormerOrgsOfName": "a name is taken on the whole server: whoever wants it is told that, and not by whom",
 

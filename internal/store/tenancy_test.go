@@ -29,6 +29,9 @@ var queryArgs = map[string]any{
 	"InsertSessionParams.session":  "ses_detached_ORG",
 	"ListSessionsByPrefix.pattern": "ses_%",
 	"ListSessions.state":           "all", "ListSessions.instance": "", "ListSessions.person": "", "ListSessions.only_of": "", "ListSessions.pattern": "%", "ListSessions.started_only": 0,
+	"SumUsage.since": 0, "SumUsage.until": timeExpires, "SumUsage.by": "user", "SumUsage.hidden": ",",
+	"SumUsageByTag.since": 0, "SumUsageByTag.until": timeExpires, "SumUsageByTag.tag": "v_name", "SumUsageByTag.hidden": ",",
+	"SumUsageOfOrgs.since": 0, "SumUsageOfOrgs.until": timeExpires, "SumUsageOfOrgs.by": "org",
 	"ListSessions.tag_name": "", "ListSessions.tag_value": "",
 	"ListLingeringSessionsOfNode.ended_at": 0,
 	"ListInstanceNames.base":               "v_name",
@@ -55,7 +58,7 @@ var queryArgs = map[string]any{
 // barren lists queries that do nothing visible in the fixture's own org, with the reason why that is no matter.
 var barren = map[string]string{
 	"FirstAuditIdxSince": "the first place is 0, which says nothing; TestTenancy looks at that it stays",
-	"CreateOrg": "it makes an org, and touches none that is there",
+	"CreateOrg":          "it makes an org, and touches none that is there",
 }
 
 // outcome is what a call did, as far as its caller and the rows can tell.

@@ -202,3 +202,251 @@ func (q *Queries) SetSessionSpent(ctx context.Context, org sess.OrgID, iD sess.S
 	)
 	return err
 }
+
+const sumUsage = `-- name: SumUsage :many
+SELECT CAST(CASE CAST($1 AS TEXT)
+        WHEN 'user' THEN user_id WHEN 'project' THEN project WHEN 'instance' THEN instance WHEN 'kind' THEN kind ELSE '' END AS TEXT) AS bucket,
+    CAST(MAX(CASE CAST($1 AS TEXT) WHEN 'user' THEN user_name WHEN 'instance' THEN instance_name ELSE '' END) AS TEXT) AS bucket_name,
+    COUNT(*) AS sessions,
+    CAST(SUM(CASE WHEN ended_at > started_at THEN ended_at - started_at ELSE 0 END) AS BIGINT) AS wall_us,
+    CAST(SUM(cpu_us) AS BIGINT) AS cpu_us, CAST(MAX(mem_peak) AS BIGINT) AS mem_peak,
+    CAST(SUM(bytes_in) AS BIGINT) AS bytes_in, CAST(SUM(bytes_out) AS BIGINT) AS bytes_out, CAST(SUM(bytes_err) AS BIGINT) AS bytes_err,
+    CAST(SUM(rec_stored) AS BIGINT) AS stored
+FROM session
+WHERE org = $2 AND ended_at >= CAST($3 AS BIGINT) AND ended_at < CAST($4 AS BIGINT)
+  AND started_at IS NOT NULL
+  AND ((CAST($5 AS BIGINT) = 1 AND (project = '' OR CAST($6 AS TEXT) NOT LIKE '%,' || project || ',%'))
+       OR (project <> '' AND CAST($7 AS TEXT) LIKE '%,' || project || ',%')
+       OR user_id = CAST($8 AS TEXT))
+GROUP BY bucket
+ORDER BY wall_us DESC, bucket
+LIMIT $9
+`
+
+type SumUsageParams struct {
+	By          string
+	Org         sess.OrgID
+	Since       int64
+	Until       int64
+	SeeAll      int64
+	Hidden      string
+	SeeProjects string
+	SeeOf       string
+	Page        int32
+}
+
+type SumUsageRow struct {
+	Bucket     string
+	BucketName string
+	Sessions   int64
+	WallMicros int64
+	CPUMicros  int64
+	MemPeak    int64
+	BytesIn    int64
+	BytesOut   int64
+	BytesErr   int64
+	Stored     int64
+}
+
+// What the sessions took that ended from since up to until, put together by what they have in common; the empty word puts all
+// together. Who sees everything sees all but the hidden projects (",prj_a,prj_b,"); everyone sees the projects listed and their own.
+func (q *Queries) SumUsage(ctx context.Context, arg SumUsageParams) ([]SumUsageRow, error) {
+	rows, err := q.db.QueryContext(ctx, sumUsage,
+		arg.By,
+		arg.Org,
+		arg.Since,
+		arg.Until,
+		arg.SeeAll,
+		arg.Hidden,
+		arg.SeeProjects,
+		arg.SeeOf,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SumUsageRow{}
+	for rows.Next() {
+		var i SumUsageRow
+		if err := rows.Scan(
+			&i.Bucket,
+			&i.BucketName,
+			&i.Sessions,
+			&i.WallMicros,
+			&i.CPUMicros,
+			&i.MemPeak,
+			&i.BytesIn,
+			&i.BytesOut,
+			&i.BytesErr,
+			&i.Stored,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const sumUsageByTag = `-- name: SumUsageByTag :many
+SELECT CAST(COALESCE(t.value, '') AS TEXT) AS bucket,
+    CAST('' AS TEXT) AS bucket_name,
+    COUNT(*) AS sessions,
+    CAST(SUM(CASE WHEN s.ended_at > s.started_at THEN s.ended_at - s.started_at ELSE 0 END) AS BIGINT) AS wall_us,
+    CAST(SUM(s.cpu_us) AS BIGINT) AS cpu_us, CAST(MAX(s.mem_peak) AS BIGINT) AS mem_peak,
+    CAST(SUM(s.bytes_in) AS BIGINT) AS bytes_in, CAST(SUM(s.bytes_out) AS BIGINT) AS bytes_out, CAST(SUM(s.bytes_err) AS BIGINT) AS bytes_err,
+    CAST(SUM(s.rec_stored) AS BIGINT) AS stored
+FROM session s LEFT JOIN session_tag t ON t.org = s.org AND t.session = s.id AND t.name = CAST($1 AS TEXT)
+WHERE s.org = $2 AND s.ended_at >= CAST($3 AS BIGINT) AND s.ended_at < CAST($4 AS BIGINT)
+  AND s.started_at IS NOT NULL
+  AND ((CAST($5 AS BIGINT) = 1 AND (s.project = '' OR CAST($6 AS TEXT) NOT LIKE '%,' || s.project || ',%'))
+       OR (s.project <> '' AND CAST($7 AS TEXT) LIKE '%,' || s.project || ',%')
+       OR s.user_id = CAST($8 AS TEXT))
+GROUP BY bucket
+ORDER BY wall_us DESC, bucket
+LIMIT $9
+`
+
+type SumUsageByTagParams struct {
+	Tag         string
+	Org         sess.OrgID
+	Since       int64
+	Until       int64
+	SeeAll      int64
+	Hidden      string
+	SeeProjects string
+	SeeOf       string
+	Page        int32
+}
+
+type SumUsageByTagRow struct {
+	Bucket     string
+	BucketName string
+	Sessions   int64
+	WallMicros int64
+	CPUMicros  int64
+	MemPeak    int64
+	BytesIn    int64
+	BytesOut   int64
+	BytesErr   int64
+	Stored     int64
+}
+
+// As SumUsage, by the value of one tag; the empty value: sessions without it.
+func (q *Queries) SumUsageByTag(ctx context.Context, arg SumUsageByTagParams) ([]SumUsageByTagRow, error) {
+	rows, err := q.db.QueryContext(ctx, sumUsageByTag,
+		arg.Tag,
+		arg.Org,
+		arg.Since,
+		arg.Until,
+		arg.SeeAll,
+		arg.Hidden,
+		arg.SeeProjects,
+		arg.SeeOf,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SumUsageByTagRow{}
+	for rows.Next() {
+		var i SumUsageByTagRow
+		if err := rows.Scan(
+			&i.Bucket,
+			&i.BucketName,
+			&i.Sessions,
+			&i.WallMicros,
+			&i.CPUMicros,
+			&i.MemPeak,
+			&i.BytesIn,
+			&i.BytesOut,
+			&i.BytesErr,
+			&i.Stored,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const sumUsageOfOrgs = `-- name: SumUsageOfOrgs :many
+SELECT CAST(CASE CAST($1 AS TEXT) WHEN 'org' THEN s.org ELSE '' END AS TEXT) AS bucket,
+    CAST(MAX(CASE CAST($1 AS TEXT) WHEN 'org' THEN o.name ELSE '' END) AS TEXT) AS bucket_name,
+    COUNT(*) AS sessions,
+    CAST(SUM(CASE WHEN s.ended_at > s.started_at THEN s.ended_at - s.started_at ELSE 0 END) AS BIGINT) AS wall_us,
+    CAST(SUM(s.cpu_us) AS BIGINT) AS cpu_us, CAST(MAX(s.mem_peak) AS BIGINT) AS mem_peak,
+    CAST(SUM(s.bytes_in) AS BIGINT) AS bytes_in, CAST(SUM(s.bytes_out) AS BIGINT) AS bytes_out, CAST(SUM(s.bytes_err) AS BIGINT) AS bytes_err,
+    CAST(SUM(s.rec_stored) AS BIGINT) AS stored
+FROM org o JOIN session s ON s.org = o.id
+WHERE s.ended_at >= CAST($2 AS BIGINT) AND s.ended_at < CAST($3 AS BIGINT) AND s.started_at IS NOT NULL
+GROUP BY bucket
+ORDER BY wall_us DESC, bucket
+LIMIT $4
+`
+
+type SumUsageOfOrgsRow struct {
+	Bucket     string
+	BucketName string
+	Sessions   int64
+	WallMicros int64
+	CPUMicros  int64
+	MemPeak    int64
+	BytesIn    int64
+	BytesOut   int64
+	BytesErr   int64
+	Stored     int64
+}
+
+// For the owner of the box: of all organisations, by organisation, or, with another word, all together.
+func (q *Queries) SumUsageOfOrgs(ctx context.Context, by string, since int64, until int64, page int32) ([]SumUsageOfOrgsRow, error) {
+	rows, err := q.db.QueryContext(ctx, sumUsageOfOrgs,
+		by,
+		since,
+		until,
+		page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SumUsageOfOrgsRow{}
+	for rows.Next() {
+		var i SumUsageOfOrgsRow
+		if err := rows.Scan(
+			&i.Bucket,
+			&i.BucketName,
+			&i.Sessions,
+			&i.WallMicros,
+			&i.CPUMicros,
+			&i.MemPeak,
+			&i.BytesIn,
+			&i.BytesOut,
+			&i.BytesErr,
+			&i.Stored,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

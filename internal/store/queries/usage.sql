@@ -23,5 +23,60 @@ ON CONFLICT (org, session, side, gen) DO NOTHING;
 -- name: ListSessionJoins :many
 SELECT * FROM session_join WHERE org = $1 AND session = $2 ORDER BY redeemed_at, gen, side DESC;
 
+-- name: SumUsage :many
+-- What the sessions took that ended from since up to until, put together by what they have in common; the empty word puts all
+-- together. Who sees everything sees all but the hidden projects (",prj_a,prj_b,"); everyone sees the projects listed and their own.
+SELECT CAST(CASE CAST(sqlc.arg(by) AS TEXT)
+        WHEN 'user' THEN user_id WHEN 'project' THEN project WHEN 'instance' THEN instance WHEN 'kind' THEN kind ELSE '' END AS TEXT) AS bucket,
+    CAST(MAX(CASE CAST(sqlc.arg(by) AS TEXT) WHEN 'user' THEN user_name WHEN 'instance' THEN instance_name ELSE '' END) AS TEXT) AS bucket_name,
+    COUNT(*) AS sessions,
+    CAST(SUM(CASE WHEN ended_at > started_at THEN ended_at - started_at ELSE 0 END) AS BIGINT) AS wall_us,
+    CAST(SUM(cpu_us) AS BIGINT) AS cpu_us, CAST(MAX(mem_peak) AS BIGINT) AS mem_peak,
+    CAST(SUM(bytes_in) AS BIGINT) AS bytes_in, CAST(SUM(bytes_out) AS BIGINT) AS bytes_out, CAST(SUM(bytes_err) AS BIGINT) AS bytes_err,
+    CAST(SUM(rec_stored) AS BIGINT) AS stored
+FROM session
+WHERE org = sqlc.arg(org) AND ended_at >= CAST(sqlc.arg(since) AS BIGINT) AND ended_at < CAST(sqlc.arg(until) AS BIGINT)
+  AND started_at IS NOT NULL
+  AND ((CAST(sqlc.arg(see_all) AS BIGINT) = 1 AND (project = '' OR CAST(sqlc.arg(hidden) AS TEXT) NOT LIKE '%,' || project || ',%'))
+       OR (project <> '' AND CAST(sqlc.arg(see_projects) AS TEXT) LIKE '%,' || project || ',%')
+       OR user_id = CAST(sqlc.arg(see_of) AS TEXT))
+GROUP BY bucket
+ORDER BY wall_us DESC, bucket
+LIMIT sqlc.arg(page);
+
+-- name: SumUsageByTag :many
+-- As SumUsage, by the value of one tag; the empty value: sessions without it.
+SELECT CAST(COALESCE(t.value, '') AS TEXT) AS bucket,
+    CAST('' AS TEXT) AS bucket_name,
+    COUNT(*) AS sessions,
+    CAST(SUM(CASE WHEN s.ended_at > s.started_at THEN s.ended_at - s.started_at ELSE 0 END) AS BIGINT) AS wall_us,
+    CAST(SUM(s.cpu_us) AS BIGINT) AS cpu_us, CAST(MAX(s.mem_peak) AS BIGINT) AS mem_peak,
+    CAST(SUM(s.bytes_in) AS BIGINT) AS bytes_in, CAST(SUM(s.bytes_out) AS BIGINT) AS bytes_out, CAST(SUM(s.bytes_err) AS BIGINT) AS bytes_err,
+    CAST(SUM(s.rec_stored) AS BIGINT) AS stored
+FROM session s LEFT JOIN session_tag t ON t.org = s.org AND t.session = s.id AND t.name = CAST(sqlc.arg(tag) AS TEXT)
+WHERE s.org = sqlc.arg(org) AND s.ended_at >= CAST(sqlc.arg(since) AS BIGINT) AND s.ended_at < CAST(sqlc.arg(until) AS BIGINT)
+  AND s.started_at IS NOT NULL
+  AND ((CAST(sqlc.arg(see_all) AS BIGINT) = 1 AND (s.project = '' OR CAST(sqlc.arg(hidden) AS TEXT) NOT LIKE '%,' || s.project || ',%'))
+       OR (s.project <> '' AND CAST(sqlc.arg(see_projects) AS TEXT) LIKE '%,' || s.project || ',%')
+       OR s.user_id = CAST(sqlc.arg(see_of) AS TEXT))
+GROUP BY bucket
+ORDER BY wall_us DESC, bucket
+LIMIT sqlc.arg(page);
+
+-- name: SumUsageOfOrgs :many
+-- For the owner of the box: of all organisations, by organisation, or, with another word, all together.
+SELECT CAST(CASE CAST(sqlc.arg(by) AS TEXT) WHEN 'org' THEN s.org ELSE '' END AS TEXT) AS bucket,
+    CAST(MAX(CASE CAST(sqlc.arg(by) AS TEXT) WHEN 'org' THEN o.name ELSE '' END) AS TEXT) AS bucket_name,
+    COUNT(*) AS sessions,
+    CAST(SUM(CASE WHEN s.ended_at > s.started_at THEN s.ended_at - s.started_at ELSE 0 END) AS BIGINT) AS wall_us,
+    CAST(SUM(s.cpu_us) AS BIGINT) AS cpu_us, CAST(MAX(s.mem_peak) AS BIGINT) AS mem_peak,
+    CAST(SUM(s.bytes_in) AS BIGINT) AS bytes_in, CAST(SUM(s.bytes_out) AS BIGINT) AS bytes_out, CAST(SUM(s.bytes_err) AS BIGINT) AS bytes_err,
+    CAST(SUM(s.rec_stored) AS BIGINT) AS stored
+FROM org o JOIN session s ON s.org = o.id
+WHERE s.ended_at >= CAST(sqlc.arg(since) AS BIGINT) AND s.ended_at < CAST(sqlc.arg(until) AS BIGINT) AND s.started_at IS NOT NULL
+GROUP BY bucket
+ORDER BY wall_us DESC, bucket
+LIMIT sqlc.arg(page);
+
 -- name: ListParticipantsOfSession :many
 SELECT * FROM participant WHERE org = $1 AND session = $2 ORDER BY num;
