@@ -29,7 +29,7 @@ type hub struct {
 	down     bool
 }
 
-func newHub(t *testing.T) *hub {
+func newHub(t testing.TB) *hub {
 	t.Helper()
 	h := &hub{id: 4711, email: "ann@example.com", verified: true}
 	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

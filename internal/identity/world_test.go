@@ -53,6 +53,7 @@ type world struct {
 	revoked []string
 	removed []sess.InstanceID
 	agents  bool
+	asked   int           // from how many addresses
 	gone    []sess.UserID // deactivated, deleted or revoked
 	mails   chan identity.Mail
 	mailed  identity.Mailed // what becomes of mails

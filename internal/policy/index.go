@@ -16,7 +16,7 @@ import (
 // dim is what a rule can be found by.
 type dim struct {
 	kind dimKind
-	name string // of the label
+	name string // of the label, or the length of the prefix
 }
 
 type dimKind int
@@ -33,6 +33,7 @@ const (
 	dimProject           // resource.project == "…"
 	dimRegion            // resource.region == "…"
 	dimOSUser            // context.osUser == "…"
+	dimAddress           // context.address.isInRange(ip("…")): one for each length of a prefix, which is its name
 	dimKindOf            // context.kind == "…"
 	dimPrincipal         // principal.kind == "…"
 )
@@ -142,7 +143,7 @@ func ofPrincipal(d dimKind) bool {
 	switch d {
 	case dimUser, dimRole, dimHeld, dimGroup, dimPrincipal:
 		return true
-	case dimNone, dimResource, dimName, dimLabel, dimProject, dimRegion, dimOSUser, dimKindOf:
+	case dimNone, dimResource, dimName, dimLabel, dimProject, dimRegion, dimOSUser, dimAddress, dimKindOf:
 	}
 	return false
 }
@@ -194,6 +195,8 @@ func (p plan) relevant(q question) []ruleList {
 		case dimLabel:
 			v, _ := thing.Tags.Get(types.String(d.name))
 			add(d, v)
+		case dimAddress:
+			add(d, networkOf(q.Context, d.name))
 		default:
 			add(d, attributeOf(d.kind, who, thing, q.Context))
 		}
@@ -321,6 +324,10 @@ func conjunctPlaces(n ast.IsNode) []place {
 				}
 			}
 		}
+	case ast.NodeTypeOr:
+		return eitherPlaces(conjunctPlaces(n.Left), conjunctPlaces(n.Right))
+	case ast.NodeTypeExtensionCall:
+		return addressPlaces(n)
 	case ast.NodeTypeHasTag:
 		if v := textOf(n.Right); v != nil && isVariable(n.Left, "principal") {
 			return []place{{dim{kind: dimRole}, *v}}

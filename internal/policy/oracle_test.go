@@ -44,6 +44,11 @@ func atoms() []atom {
 		{`principal in Group::"ops"`, func(q ask) bool { return slices.Contains(q.groups, "ops") }},
 		{`context.hour >= 9 && context.hour < 17`, func(q ask) bool { return q.hour >= 9 && q.hour < 17 }},
 		{`context has address && context.address.isInRange(ip("192.0.2.0/24"))`, func(q ask) bool { return netip.MustParsePrefix("192.0.2.0/24").Contains(q.who.Addr) }},
+		{`context has address && (context.address.isInRange(ip("192.0.2.7/32")) || context.address.isInRange(ip("2001:db8::/32")))`, func(q ask) bool {
+			return netip.MustParsePrefix("192.0.2.7/32").Contains(q.who.Addr) || netip.MustParsePrefix("2001:db8::/32").Contains(q.who.Addr)
+		}},
+		{`context has address && context.address.isInRange(ip("203.0.113.99/24"))`, func(q ask) bool { return netip.MustParsePrefix("203.0.113.0/24").Contains(q.who.Addr) }},
+		{`context has address && !context.address.isInRange(ip("0.0.0.0/0"))`, func(q ask) bool { return !q.who.Addr.Is4() }},
 		{`context.reason != ""`, func(q ask) bool { return q.on.Reason != "" }},
 	}
 }

@@ -17,8 +17,8 @@ func matrixEntries() map[string]entry {
 	recording := map[string]string{"session": "recording"}
 	return map[string]entry{
 		"server": {guarded: "it tells nothing that is anybody's"},
-		"login":  {guarded: "the password", body: `{"email":"none, so that no failure counts","password":"x"}`},
-		"accept": {guarded: "the invitation", body: `{"token":"sesi_x","password":"a long enough 7 password"}`},
+		"login":  {guarded: "the password", locked: lockedLogin, body: `{"email":"none, so that no failure counts","password":"x"}`},
+		"accept": {guarded: "the invitation", locked: lockedAccept, body: `{"token":"sesi_x","password":"a long enough 7 password"}`},
 		"enrol": {
 			guarded: "the enrolment token",
 			body:    `{"token":"sesn_x","public_key":"AA==","signature":"AA==","hostname":"h","os":"linux","arch":"amd64","version":"1"}`,
@@ -33,13 +33,13 @@ func matrixEntries() map[string]entry {
 		"org-show":           {act: policy.OrgShow},
 		"org-rename":         {act: policy.OrgRename, body: `{"name":"{new}"}`},
 		"org-set":            {act: policy.OrgSet, body: `{"settings":{"key-validity":"30d"}}`},
-		"login-mfa":          {guarded: "the challenge", body: `{"challenge":"sesc_x","code":"123456"}`},
+		"login-mfa":          {guarded: "the challenge", locked: lockedChallenge, body: `{"challenge":"sesc_x","code":"123456"}`},
 		"mfa-list":           {act: policy.MFAList, stages: mfa},
-		"mfa-verify":         {act: policy.MFAVerify, stages: mfa, body: code, fails: none},
+		"mfa-verify":         {act: policy.MFAVerify, stages: mfa, body: code, fails: none, locked: lockedFactor},
 		"mfa-enrol":          {act: policy.MFAEnrol, stages: mfa},
-		"mfa-confirm":        {act: policy.MFAEnrol, stages: mfa, body: code, fails: []sess.Code{sess.CodeNotFound, sess.CodeMFA}},
-		"mfa-remove":         {act: policy.MFARemove, body: code, fails: none},
-		"mfa-recovery-codes": {act: policy.MFARecoveryCodes, body: code, fails: none},
+		"mfa-confirm":        {act: policy.MFAEnrol, stages: mfa, body: code, fails: []sess.Code{sess.CodeNotFound, sess.CodeMFA}, locked: lockedEnrolment},
+		"mfa-remove":         {act: policy.MFARemove, body: code, fails: none, locked: lockedFactor},
+		"mfa-recovery-codes": {act: policy.MFARecoveryCodes, body: code, fails: none, locked: lockedFactor},
 		"user-reset-mfa":     {act: policy.UserResetMFA},
 		"user-unlock":        {act: policy.UserUnlock, fails: []sess.Code{sess.CodeInvalid}},
 
@@ -92,7 +92,7 @@ func matrixEntries() map[string]entry {
 		"password-forgot": {guarded: "the answer goes to the mailbox", body: `{"email":"a@example.com"}`},
 		"password-reset":  {guarded: "the link", body: `{"token":"sesr_x","password":"a long enough 7 password"}`},
 		"password-change": {
-			act: policy.PasswordChange, body: `{"old":"x","new":"a long enough 7 password"}`, stages: []sess.Stage{sess.StagePassword},
+			act: policy.PasswordChange, body: `{"old":"x","new":"a long enough 7 password"}`, stages: []sess.Stage{sess.StagePassword}, locked: lockedPassword,
 			fails: []sess.Code{sess.CodeInvalid}, // the present password is wrong
 		},
 

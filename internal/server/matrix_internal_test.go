@@ -43,6 +43,9 @@ type entry struct {
 	stages []sess.Stage
 	// also is a second action that the caller must hold: who takes a session over must still be allowed to start it.
 	also policy.Action
+	// locked is set for what takes a password or a code of an account, and so is barred to one that is locked; it gives the body
+	// by which somebody asks for their own. nil: a lock changes nothing, for who is logged in already is no guesser.
+	locked func(*matrix, member) string
 	// person is set for what concerns the person and not one membership: somebody who is in two organisations is told of
 	// both.
 	person bool

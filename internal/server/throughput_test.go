@@ -71,43 +71,78 @@ func benchAdmin(b *testing.B, s *server.Server, srv link.Server) string {
 	return out.Token
 }
 
-// BenchmarkLogins is people who log in with a password, each from an address of their own (logins are limited by it), over a
-// connection of their own.
+// benchPeople is more than log in at once: an attempt counts as failed until it succeeds, so one account can't do it alone.
+const benchPeople = 12
+
+// BenchmarkLogins is people who log in with a password, each attempt from an address of its own (they are limited by it), over
+// a connection of its own.
 func BenchmarkLogins(b *testing.B) {
 	s, srv := benchServer(b)
-	benchAdmin(b, s, srv)
-	body, err := json.Marshal(map[string]string{"email": "admin@example.com", "password": password})
-	if err != nil {
-		b.Fatal(err)
-	}
+	bearer := benchAdmin(b, s, srv)
 	var n atomic.Uint32
-	login := func() error {
+	post := func(path, bearer string, in any) ([]byte, error) {
 		k := n.Add(1)
 		d := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 1+byte(k>>16), byte(k>>8), byte(k))}, Timeout: time.Minute}
 		c := &http.Client{Transport: &http.Transport{DialContext: d.DialContext, TLSClientConfig: srv.TLSConfig(), DisableKeepAlives: true}}
-		for {
-			req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, srv.URL.String()+"/v1/login", bytes.NewReader(body))
-			if err != nil {
-				return err
-			}
-			req.Header.Set("Content-Type", "application/json")
-			resp, err := c.Do(req)
-			if err != nil {
-				return err
-			}
-			_, err = io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
-			switch {
-			case err != nil:
-				return err
-			case resp.StatusCode == http.StatusOK:
-				return nil
-			case resp.StatusCode != http.StatusServiceUnavailable: // that says: too many at once, again
-				return fmt.Errorf("login: %s", resp.Status)
-			}
+		return postJSON(b.Context(), c, srv.URL.String()+path, bearer, in)
+	}
+	var logins []map[string]string
+	for i := range benchPeople {
+		email := fmt.Sprintf("p%d@example.com", i)
+		raw, err := post("/v1/users", bearer, map[string]string{"email": email})
+		if err != nil {
+			b.Fatal(err)
+		}
+		var out api.InviteOut
+		if err := json.Unmarshal(raw, &out); err != nil {
+			b.Fatal(err)
+		}
+		_, tok, err := sess.ParseInviteLink(out.Link)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := post("/v1/accept", "", map[string]string{"token": tok, "password": password}); err != nil {
+			b.Fatal(err)
+		}
+		logins = append(logins, map[string]string{"email": email, "password": password})
+	}
+	var next atomic.Uint32
+	perSecond(b, "logins/s", func() error {
+		_, err := post("/v1/login", "", logins[next.Add(1)%benchPeople])
+		return err
+	})
+}
+
+// postJSON asks until the server is not busy, and gives the answer.
+func postJSON(ctx context.Context, c *http.Client, url, bearer string, in any) ([]byte, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Content-Type", "application/json")
+		if bearer != "" {
+			req.Header.Set("Authorization", "Bearer "+bearer)
+		}
+		resp, err := c.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		out, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		switch {
+		case err != nil:
+			return nil, err
+		case resp.StatusCode < http.StatusMultipleChoices:
+			return out, nil
+		case resp.StatusCode != http.StatusServiceUnavailable: // that says: too many at once, again
+			return nil, fmt.Errorf("%s: %s %s", url, resp.Status, out)
 		}
 	}
-	perSecond(b, "logins/s", login)
 }
 
 // BenchmarkSessions is sessions of a command that does nothing, each from the call that starts it to its status: over
