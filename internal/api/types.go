@@ -278,6 +278,7 @@ type Session struct {
 	Command        []string            `json:"command,omitempty"`
 	CreatedAt      time.Time           `json:"created_at"`
 	StartedAt      *time.Time          `json:"started_at,omitempty"` // joined by the agent
+	ActiveAt       *time.Time          `json:"active_at,omitempty"`  // of a live one: when something was typed last, or sent where there is no terminal
 	DetachedAt     *time.Time          `json:"detached_at,omitempty"`
 	EndedAt        *time.Time          `json:"ended_at,omitempty"`
 	EndReason      sess.EndReason      `json:"end_reason,omitempty"`

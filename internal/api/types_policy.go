@@ -126,6 +126,8 @@ type Explanation struct {
 	Why      []Why     `json:"why"`
 	Missing  string    `json:"missing,omitempty"` // what would have allowed it
 	Groups   []string  `json:"groups,omitempty"`  // that the user is in
+	// Controls are those that would hold for a session; of a question about starting one that is allowed.
+	Controls *sess.Effective `json:"controls,omitempty"`
 	// Partial says that whoever asks may not see the organisation's rules, so that they are left out.
 	Partial bool `json:"partial,omitempty"`
 }

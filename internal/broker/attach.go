@@ -29,6 +29,16 @@ func (s *Service) Attach(ctx context.Context, who sess.Principal, in api.AttachI
 		if err := s.stillAllowed(ctx, tx, *row, 0); err != nil {
 			return err
 		}
+		on := sessionResource(*row)
+		on.Type = policy.TypeInstance
+		refused, err := mayConnect(ctx, tx, *row, 0, tx.Rules().Controls(tx.Grants(), on), sess.CodeLimited)
+		if err != nil {
+			return err
+		}
+		if refused != nil {
+			tx.Reject(refused)
+			return nil
+		}
 		params, err := paramsOf(ctx, tx.Tx, *row)
 		if err != nil {
 			return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/sessctl/sess/internal/gate"
+	"github.com/sessctl/sess/internal/policy"
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/store"
 )
@@ -33,6 +35,56 @@ func shownControls(r store.Session) *sess.Effective {
 // hold has controls hold for a session.
 func hold(r *store.Session, e sess.Effective) {
 	r.Controls, r.GraceMS = e.Text(), e.Grace(r.Kind).Milliseconds()
+}
+
+// control decides about a start by controls, and has them hold for the session. It reports whether it may go on; if not, the
+// refusal is the outcome.
+func (s *Service) control(ctx context.Context, tx *gate.Tx, r *store.Session, on policy.Resource) (bool, error) {
+	e := tx.Rules().Controls(tx.Grants(), on)
+	refused, err := mayStart(ctx, tx, *r, on, e)
+	switch {
+	case err != nil:
+		return false, err
+	case refused != nil:
+		tx.Reject(refused)
+		return false, nil
+	}
+	hold(r, e)
+	return true, nil
+}
+
+// tighten gives a session's controls with those of now where they are stricter; false: none is. A grace is never made
+// longer than the session began with.
+func tighten(r store.Session, now sess.Effective) (sess.Effective, bool) {
+	e := controls(r)
+	if now.Grace(r.Kind) >= grace(r) {
+		now.GraceSeconds = 0
+	}
+	return e, e.Tighten(now)
+}
+
+// tightened has stricter controls hold for a session that runs.
+func (s *Service) tightened(ctx context.Context, t tighter) error {
+	var after store.Session
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		r, err := lock(ctx, tx, t.row.Org, t.row.ID)
+		if err != nil {
+			return err
+		}
+		after = *r
+		e, ok := tighten(*r, t.now)
+		if !ok || r.State == sess.StateEnded || r.Node != s.node {
+			return nil
+		}
+		hold(r, e)
+		after = *r
+		return saveControls(ctx, tx, r)
+	})
+	if err != nil {
+		return fmt.Errorf("tighten controls: %w", err)
+	}
+	s.lives.update(after, s.now())
+	return nil
 }
 
 // saveControls writes the controls of a session that the transaction holds or has just inserted.

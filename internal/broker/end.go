@@ -156,6 +156,9 @@ func (s *Service) finish(ctx context.Context, tx *store.Tx, r *store.Session, e 
 	if err := save(ctx, tx, r); err != nil {
 		return false, err
 	}
+	if err := s.disconnectAll(ctx, tx, r); err != nil {
+		return false, err
+	}
 	details := map[string]string{"reason": string(e.reason), "kind": string(r.Kind), "instance": r.InstanceName, "owner": r.UserName}
 	if x := exitOf(*r); x != nil {
 		details["status"] = fmt.Sprint(x.Status)
@@ -195,7 +198,7 @@ func (s *Service) carryOut(r store.Session, e ending) {
 		return
 	}
 	order()
-	s.lives.update(r)
+	s.lives.update(r, s.now())
 	done, ok := s.lives.tail(r.ID)
 	if !ok {
 		return
@@ -260,6 +263,10 @@ func endText(r store.Session) string {
 		sess.EndRecording:  "it could not be recorded",
 		sess.EndTimeout:    "its time was up",
 		sess.EndServerLost: "the server was away for longer than the grace",
+
+		sess.EndIdle:         "it was idle for too long",
+		sess.EndMaxDuration:  "it ran for as long as it may",
+		sess.EndLoginExpired: "the login or key that started it ran out",
 	}[r.EndReason]
 	switch {
 	case r.EndReason == sess.EndEnded && r.EndedBy != "":

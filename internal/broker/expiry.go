@@ -42,7 +42,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		err := s.tick(ctx)
 		if n%touchEvery == 0 {
-			err = errors.Join(err, s.touch(ctx))
+			err = errors.Join(err, s.touch(ctx), s.reconcile(ctx))
 		}
 		if n%purgeEvery == 0 {
 			err = errors.Join(err, s.purge(ctx))
@@ -77,6 +77,7 @@ func (s *Service) tick(ctx context.Context) error {
 	for _, r := range keyless {
 		errs = append(errs, s.endKeyless(ctx, r))
 	}
+	errs = append(errs, s.sweep(ctx), s.clock(ctx, now))
 	for _, x := range s.lives.list() {
 		errs = append(errs, s.attend(ctx, x, now))
 	}
@@ -244,7 +245,7 @@ func (s *Service) noteAway(ctx context.Context, x life, now time.Time) error {
 		s.lives.drop(x.id)
 		return nil
 	}
-	s.lives.update(after)
+	s.lives.update(after, s.now())
 	return nil
 }
 

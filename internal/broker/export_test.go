@@ -28,3 +28,17 @@ func Looking(s *Service, org sess.OrgID) bool {
 	defer s.looked.mu.Unlock()
 	return s.looked.busy[org]
 }
+
+// Reconcile is what Run does now and then about connections.
+func Reconcile(ctx context.Context, s *Service) error { return s.reconcile(ctx) }
+
+// Forget has the server not know of a session's connections, whose rows stay.
+func Forget(s *Service, id sess.SessionID) { s.conns.forget(id) }
+
+// LeftWith is Left in a context that is over.
+func LeftWith(ctx context.Context, s *Service, j Joined) {
+	key := connKey{j.Org, j.Session, 0}
+	if s.conns.leave(key, int64(j.ClientGen)) {
+		_ = s.disconnect(ctx, key, int64(j.ClientGen))
+	}
+}

@@ -21,6 +21,8 @@ type life struct {
 
 	client, agent     bool      // connected to the relay of this node
 	clientAt, agentAt time.Time // since when that is so
+
+	held // what the clock has to know
 }
 
 // lives holds the sessions that this node looks after: the living, and the ended that have output left to fetch.
@@ -40,25 +42,26 @@ func (l *lives) add(r store.Session, now time.Time) {
 	defer l.mu.Unlock()
 	x := l.all[r.ID]
 	if x == nil {
-		x = &life{org: r.Org, id: r.ID, user: r.UserID, instance: r.Instance, grace: grace(r), clientAt: now, agentAt: now}
+		x = &life{org: r.Org, id: r.ID, user: r.UserID, instance: r.Instance, clientAt: now, agentAt: now, held: held{activeAt: now}}
 		l.all[r.ID] = x
 	}
-	x.update(r)
+	x.update(r, now)
 }
 
-func (x *life) update(r store.Session) {
-	x.state = r.State
+func (x *life) update(r store.Session, now time.Time) {
+	x.state, x.grace = r.State, grace(r)
+	x.note(r, now)
 	if r.EndedAt != nil {
 		x.endedAt = store.Time(*r.EndedAt)
 	}
 }
 
 // update notes the new state of a session that is looked after.
-func (l *lives) update(r store.Session) {
+func (l *lives) update(r store.Session, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if x := l.all[r.ID]; x != nil {
-		x.update(r)
+		x.update(r, now)
 	}
 }
 
@@ -90,6 +93,9 @@ func (l *lives) here(id sess.SessionID, side sess.Side, here bool, now time.Time
 		x.agent, x.agentAt = here, now
 	} else {
 		x.client, x.clientAt = here, now
+		if here { // who comes is told again
+			x.warned = [clocks]bool{}
+		}
 	}
 }
 

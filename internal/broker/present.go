@@ -179,7 +179,7 @@ func (s *Service) settle(r store.Session) {
 		s.lives.drop(r.ID)
 		return
 	}
-	s.lives.update(r)
+	s.lives.update(r, s.now())
 }
 
 // Recorded says how the recording of a session stands: when a segment closes, and when it is complete. Saying the same of

@@ -159,16 +159,23 @@ func (s *Service) inPlace(ctx context.Context, org sess.OrgID) error {
 	return s.recheckOrg(ctx, org)
 }
 
+// tighter is a session for which stricter controls hold now.
+type tighter struct {
+	row store.Session
+	now sess.Effective
+}
+
 // withdrawn is a session that is allowed no more.
 type withdrawn struct {
 	row store.Session
 	why policy.Decision
 }
 
-// recheckOrg decides again about the sessions of an organisation that this node looks after, and ends what is allowed no
-// more.
+// recheckOrg decides again about the sessions of an organisation that this node looks after, ends what is allowed no more,
+// and has the controls of now hold for the others where they are stricter.
 func (s *Service) recheckOrg(ctx context.Context, org sess.OrgID) error {
 	var gone []withdrawn
+	var tight []tighter
 	err := s.db.Read(ctx, func(tx *store.Tx) error {
 		rows, err := tx.ListLiveSessionsOfOrg(ctx, org, s.node)
 		if err != nil {
@@ -182,6 +189,11 @@ func (s *Service) recheckOrg(ctx context.Context, org sess.OrgID) error {
 			}
 			if !d.Allowed {
 				gone = append(gone, withdrawn{r, d})
+				continue
+			}
+			now := again.Controls(r.UserID, policy.Resource{Org: r.Org, Project: r.Project, Type: policy.TypeInstance, Instance: r.Instance})
+			if _, ok := tighten(r, now); ok {
+				tight = append(tight, tighter{r, now})
 			}
 		}
 		return nil
@@ -192,6 +204,9 @@ func (s *Service) recheckOrg(ctx context.Context, org sess.OrgID) error {
 	var errs []error
 	for _, w := range gone {
 		errs = append(errs, s.withdraw(ctx, w))
+	}
+	for _, t := range tight {
+		errs = append(errs, s.tightened(ctx, t))
 	}
 	return errors.Join(errs...)
 }

@@ -159,6 +159,9 @@ func (s *Service) noteSpent(ctx context.Context, tx *store.Tx, r *store.Session,
 
 // live adds what a session that runs here has moved so far.
 func (s *Service) live(v api.Session) api.Session {
+	if at, ok := s.lives.activity(v.ID); ok {
+		v.ActiveAt = &at
+	}
 	if s.relay == nil || v.State == sess.StateEnded && v.RecordingState != sess.RecordingActive {
 		return v
 	}

@@ -165,6 +165,11 @@ func (s *Service) redeemClient(ctx context.Context, tx *gate.Tx, r *store.Sessio
 	if err := s.stillAllowed(ctx, tx, *r, r.CreatedAt); err != nil {
 		return err
 	}
+	if r.State != sess.StateEnded {
+		if err := s.connect(ctx, tx, r, 0, t.Gen); err != nil {
+			return err
+		}
+	}
 	r.ClientRedeemed = t.Gen
 	if t.Attach == 1 {
 		r.FormerKeys = addFormer(r.FormerKeys, r.OwnerKey)

@@ -36,6 +36,10 @@ type Relay interface {
 	Cut(org sess.OrgID, id sess.SessionID, f wire.EndFrame)
 	// Traffic gives the bytes that a session moved so far; false: it has no connection here.
 	Traffic(id sess.SessionID) (sess.Traffic, bool)
+	// Notice shows the owner of a session a line. It may take as long as their connection does.
+	Notice(id sess.SessionID, text string)
+	// Activity counts the frames of input, and of any bytes, that passed in a session.
+	Activity(id sess.SessionID) (typed, moved uint64)
 }
 
 // Config is what a Service is made of. Gate, DB, Node, PublicURL and Key are required.
@@ -83,6 +87,9 @@ type Service struct {
 	born  time.Time // what happened before it is counted from here: a restart ends nothing
 	links *links
 	lives *lives
+	conns *connections
+
+	logins int // ticks; of the one goroutine that ticks
 
 	changes chan struct{} // a word that the rules of some organisation changed here
 	looked  *looked       // what live sessions were looked at by
@@ -122,7 +129,7 @@ func New(c Config) (*Service, error) {
 	born := c.Now()
 	return &Service{
 		gate: c.Gate, db: c.DB, node: c.Node, base: streamBase(c.PublicURL), name: c.ServerName, key: c.Key,
-		now: c.Now, log: c.Log, born: born, links: newLinks(), lives: newLives(), closed: make(chan struct{}),
+		now: c.Now, log: c.Log, born: born, links: newLinks(), lives: newLives(), conns: newConnections(), closed: make(chan struct{}),
 		changes: make(chan struct{}, 1), looked: newLooked(),
 	}, nil
 }
@@ -148,6 +155,9 @@ func (s *Service) Recover(ctx context.Context) error {
 		}
 		if _, err := tx.ForgetLinksOfNode(ctx, s.node); err != nil {
 			return fmt.Errorf("forget control links: %w", err)
+		}
+		if _, err := tx.ForgetConnectionsOfNode(ctx, s.node); err != nil {
+			return fmt.Errorf("forget connections: %w", err)
 		}
 		var err error
 		if live, err = tx.ListLiveSessionsOfNode(ctx, s.node); err != nil {

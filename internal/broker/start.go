@@ -68,7 +68,9 @@ func (s *Service) Start(ctx context.Context, who sess.Principal, in api.StartIn)
 				"wait for some to begin or end; sessctl session list --mine shows them")
 		}
 		row = s.newRow(who, inst, in, p)
-		hold(row, tx.Rules().Controls(tx.Grants(), on))
+		if ok, err := s.control(ctx, tx, row, on); err != nil || !ok {
+			return err
+		}
 		tx.Session(row.ID)
 		tx.Reason(row.Reason)
 		tx.Detail("kind", string(row.Kind))

@@ -49,6 +49,8 @@ type world struct {
 	key   ed25519.PrivateKey
 	relay *cuts
 
+	agentGone func() // closes the agent's control link
+
 	org      sess.OrgID
 	project  sess.ProjectID
 	instance sess.InstanceID
@@ -69,7 +71,7 @@ func newWorld(t *testing.T, db *store.DB) *world {
 	}
 	_, key, _ := ed25519.GenerateKey(rand.Reader)
 	w := &world{
-		t: t, db: db, node: sess.NewNodeID(), key: key, relay: &cuts{by: make(chan cut, 100)},
+		t: t, db: db, node: sess.NewNodeID(), key: key, relay: &cuts{by: make(chan cut, 100), notices: make(chan notice, 100), typed: map[sess.SessionID]uint64{}},
 		now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC),
 	}
 	w.gate = gate.New(gate.Config{DB: db, Policy: engine, Now: w.clock})
@@ -238,7 +240,33 @@ func wantCode(t *testing.T, what string, err error, code sess.Code) *sess.Error 
 }
 
 // cuts is a relay that notes what it is told to cut.
-type cuts struct{ by chan cut }
+type cuts struct {
+	by      chan cut
+	notices chan notice
+
+	mu    sync.Mutex // protects the following
+	typed map[sess.SessionID]uint64
+}
+
+type notice struct {
+	id   sess.SessionID
+	text string
+}
+
+func (c *cuts) Notice(id sess.SessionID, text string) { c.notices <- notice{id, text} }
+
+func (c *cuts) Activity(id sess.SessionID) (typed, moved uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.typed[id], c.typed[id]
+}
+
+// typing has something typed in a session.
+func (c *cuts) typing(id sess.SessionID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.typed[id]++
+}
 
 type cut struct {
 	id    sess.SessionID

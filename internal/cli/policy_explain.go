@@ -110,6 +110,11 @@ func (a *app) explanation(x api.Explanation, rules bool) string {
 	if x.Missing != "" {
 		fmt.Fprintf(&b, "  %s would allow it\n", x.Missing)
 	}
+	if x.Controls != nil {
+		for _, f := range controlFields(*x.Controls) {
+			fmt.Fprintf(&b, "  %s: %s\n", strings.ToLower(f.name), f.value)
+		}
+	}
 	if len(x.Groups) > 0 {
 		fmt.Fprintf(&b, "  groups: %s\n", strings.Join(x.Groups, ", "))
 	}

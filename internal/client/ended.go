@@ -71,6 +71,12 @@ func (s *Session) ended(f wire.EndFrame) error {
 		message, hint = "the command took longer than its --timeout", ""
 	case sess.EndServerLost:
 		message, hint = "the server was away for longer than the session lives on by itself", again
+	case sess.EndIdle:
+		message, hint = "the session was idle for too long", again
+	case sess.EndMaxDuration:
+		message, hint = "the session ran for as long as it may", again
+	case sess.EndLoginExpired:
+		message, hint = "the login or key that started the session ran out", "run sessctl login, then "+again
 	default:
 		message, hint = "the session ended: "+printable(string(f.Reason)), again
 	}

@@ -102,6 +102,12 @@ func (a *Again) Decide(ctx context.Context, who sess.Principal, act policy.Actio
 	return a.gate.policy.Decide(who, s.Grants, act, on, s.recheck(store.Micros(a.gate.now()))), nil
 }
 
+// Controls gives the controls that hold for a session which a member, about whom a was asked before, starts on a thing now.
+func (a *Again) Controls(who sess.UserID, on policy.Resource) sess.Effective {
+	s := a.seen[who]
+	return s.Rules.Controls(s.Grants, on)
+}
+
 // recheck is Context for what runs already: that the organisation turned the Session Manager off ends nothing, unless it
 // did so at once.
 func (s Standing) recheck(now int64) policy.Context {

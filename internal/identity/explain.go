@@ -68,6 +68,11 @@ func (s *Service) explainQuestion(ctx context.Context, tx *gate.Tx, q api.Questi
 		return api.Explanation{}, noInstance(q.Instance)
 	}
 	d, state := s.judge(tx, a)
+	if d.Allowed {
+		if d, err = limitsOf(ctx, tx, a, q.At == nil, d); err != nil {
+			return api.Explanation{}, err
+		}
+	}
 	out := api.Explanation{
 		Allowed: d.Allowed, User: a.standing.Name, Action: string(a.act), On: a.on.Name, At: a.at.UTC(), Groups: a.standing.Groups,
 		Why: []api.Why{}, Missing: missing(ctx, tx, a.on, d.Missing),
@@ -79,6 +84,11 @@ func (s *Service) explainQuestion(ctx context.Context, tx *gate.Tx, q api.Questi
 		w := s.why(ctx, tx, id, a, d)
 		w.Effect, w.Words = "fails", id+" could not be evaluated, which denies whatever it could speak of"
 		out.Why = append(out.Why, w)
+	}
+	if d.Allowed && a.act == policy.SessionStart {
+		if e := a.standing.Rules.Controls(a.standing.Grants, a.on); len(e.From) > 0 {
+			out.Controls = &e
+		}
 	}
 	out.Summary = state
 	if state == "" {

@@ -65,6 +65,16 @@ func (r *OrgRules) Controls(grants []sess.Grant, on Resource) sess.Effective {
 	return e
 }
 
+// Reason says that a start on a thing needs a reason which was not given, in words and by which rule; empty: it does not. It
+// is apart from decisions, which are made again about what runs.
+func (r *OrgRules) Reason(grants []sess.Grant, on Resource) (rule, why string) {
+	e := r.Controls(grants, on)
+	if !e.ReasonRequired || on.Reason != "" {
+		return "", ""
+	}
+	return e.Rule(sess.ControlReason), "say why you need " + on.Name + ": " + e.Source(sess.ControlReason) + " asks for a reason"
+}
+
 // starters are the roles that we ship which let their holders start sessions.
 func starters() []sess.Role {
 	for _, a := range Actions() {

@@ -166,6 +166,7 @@ func (s *session) record(p *party, h wire.Header, payload []byte) (*link.Conn, e
 	if err != nil {
 		return nil, fmt.Errorf("record: %w", err)
 	}
+	s.activity.note(p.side, h)
 	if f.C == everything {
 		s.creditAlone(p, f, h.FIN())
 	}

@@ -355,6 +355,7 @@ type session struct {
 	freeRun  time.Duration
 	journal  *recording.Journal
 	openErr  error
+	activity activity
 	opened   chan struct{} // closed when journal or openErr is set
 	gone     chan struct{} // closed when the journal is closed and the session is out of the map
 	users    int           // protected by Relay.mu

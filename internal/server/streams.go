@@ -36,12 +36,21 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.strangers.known(req.remote)
+	running := false
+	defer func() {
+		if !running {
+			s.broker.Left(r.Context(), joined)
+		}
+	}()
 	conn, err := link.Accept(w, r, wire.Subprotocol)
 	if err != nil {
 		s.log.Info("stream not upgraded", "request_id", req.id, "session", joined.Session, "err", err)
 		return
 	}
-	s.own(conn.Close, func(context.Context) { s.relay.Join(joinOf(joined), conn) })
+	running = s.own(conn.Close, func(ctx context.Context) {
+		defer s.broker.Left(ctx, joined)
+		s.relay.Join(joinOf(joined), conn)
+	})
 }
 
 func (s *Server) readRedeem(r *http.Request, req request) (broker.Redeem, error) {
@@ -137,9 +146,11 @@ func (c *controlConn) WriteControl(m wire.Control) error {
 }
 
 // own runs the connection of a WebSocket in a goroutine of the server, so that the handler can return: that frees what
-// net/http holds for a request. Drain ends it through stop.
-func (s *Server) own(stop func(), run func(context.Context)) {
-	if !s.conns.add(stop, run) {
-		stop()
+// net/http holds for a request. Drain ends it through stop. It reports whether it does: not when the server goes down.
+func (s *Server) own(stop func(), run func(context.Context)) bool {
+	if s.conns.add(stop, run) {
+		return true
 	}
+	stop()
+	return false
 }

@@ -49,7 +49,7 @@ func SourceText(source string) string {
 	if name, ok := strings.CutPrefix(source, "role/"); ok {
 		return "the role " + name
 	}
-	return "the settings of the organisation"
+	return "the organisation"
 }
 
 // Effective are the controls that hold for a session: the strictest of all that apply to it, each with where it comes from.
@@ -112,6 +112,11 @@ func (e Effective) Source(c Control) string {
 		return ""
 	}
 	return SourceText(e.From[c])
+}
+
+// Rule names the rule by which a control limits, as decisions name rules.
+func (e Effective) Rule(c Control) string {
+	return strings.TrimPrefix(e.From[c], "role/") + "/controls"
 }
 
 // Apply adds controls to those that hold: of each, the stricter stays.

@@ -33,6 +33,10 @@ const (
 	EndRecording  EndReason = "recording"   // it could not be recorded and had to be
 	EndTimeout    EndReason = "timeout"     // its own --timeout passed
 	EndServerLost EndReason = "server_lost" // the server was away for longer than the grace
+
+	EndIdle         EndReason = "idle"          // nothing was typed, or sent, for as long as a control says
+	EndMaxDuration  EndReason = "max_duration"  // it ran for as long as a control says
+	EndLoginExpired EndReason = "login_expired" // the login or key that started it ran out, and a control has it end with that
 )
 
 // Exit is how the main process of a session ended.

@@ -11,6 +11,370 @@ import (
 	"github.com/sessctl/sess/internal/sess"
 )
 
+const beatNode = `-- name: BeatNode :exec
+UPDATE node SET counter = counter + 1 WHERE id = $1
+`
+
+// A node whose counter stands still is gone.
+func (q *Queries) BeatNode(ctx context.Context, id sess.NodeID) error {
+	_, err := q.db.ExecContext(ctx, beatNode, id)
+	return err
+}
+
+const countConnectionsOfUser = `-- name: CountConnectionsOfUser :one
+SELECT COUNT(*) FROM connection
+WHERE org = $1 AND user_id = $2 AND NOT (session = $3 AND num = $4)
+`
+
+// Beside that of one participant of one session, which is about to be made anew.
+func (q *Queries) CountConnectionsOfUser(ctx context.Context, org sess.OrgID, userID sess.UserID, session sess.SessionID, num int64) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countConnectionsOfUser,
+		org,
+		userID,
+		session,
+		num,
+	)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countLiveSessionsOfUser = `-- name: CountLiveSessionsOfUser :one
+SELECT COUNT(*) FROM session WHERE org = $1 AND user_id = $2 AND state <> 'ended'
+`
+
+func (q *Queries) CountLiveSessionsOfUser(ctx context.Context, org sess.OrgID, userID sess.UserID) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countLiveSessionsOfUser, org, userID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const dropConnection = `-- name: DropConnection :execrows
+DELETE FROM connection WHERE org = $1 AND session = $2 AND num = $3 AND gen = $4
+`
+
+// Of that generation alone: a newer one stays.
+func (q *Queries) DropConnection(ctx context.Context, org sess.OrgID, session sess.SessionID, num int64, gen int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, dropConnection,
+		org,
+		session,
+		num,
+		gen,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const dropConnectionsOfSession = `-- name: DropConnectionsOfSession :execrows
+DELETE FROM connection WHERE org = $1 AND session = $2
+`
+
+func (q *Queries) DropConnectionsOfSession(ctx context.Context, org sess.OrgID, session sess.SessionID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, dropConnectionsOfSession, org, session)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const forgetConnectionsOfNode = `-- name: ForgetConnectionsOfNode :execrows
+DELETE FROM connection WHERE node = $1
+`
+
+// Of a node that begins, or is gone: of all organisations.
+func (q *Queries) ForgetConnectionsOfNode(ctx context.Context, node sess.NodeID) (int64, error) {
+	result, err := q.db.ExecContext(ctx, forgetConnectionsOfNode, node)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const listConnectionsOfNode = `-- name: ListConnectionsOfNode :many
+SELECT org, session, num, gen FROM connection WHERE node = $1 AND since < $2
+`
+
+type ListConnectionsOfNodeRow struct {
+	Org     sess.OrgID
+	Session sess.SessionID
+	Num     int64
+	Gen     int64
+}
+
+// Of all organisations, those made before a time.
+func (q *Queries) ListConnectionsOfNode(ctx context.Context, node sess.NodeID, since int64) ([]ListConnectionsOfNodeRow, error) {
+	rows, err := q.db.QueryContext(ctx, listConnectionsOfNode, node, since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListConnectionsOfNodeRow{}
+	for rows.Next() {
+		var i ListConnectionsOfNodeRow
+		if err := rows.Scan(
+			&i.Org,
+			&i.Session,
+			&i.Num,
+			&i.Gen,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listCredentialsOfNode = `-- name: ListCredentialsOfNode :many
+SELECT s.id, s.credential, m.valid_seconds, o.settings,
+    CAST(COALESCE(l.expires_at, k.expires_at, 0) AS BIGINT) AS expires_at,
+    CAST(COALESCE(l.created_at, k.created_at, 0) AS BIGINT) AS created_at,
+    CAST(COALESCE(l.revoked_at, k.revoked_at, 0) AS BIGINT) AS revoked_at
+FROM session s
+JOIN member m ON m.org = s.org AND m.user_id = s.user_id
+JOIN org o ON o.id = s.org
+LEFT JOIN login l ON s.credential = 'login' AND l.org = s.org AND l.id = s.credential_id
+LEFT JOIN api_key k ON s.credential = 'api_key' AND k.org = s.org AND k.id = s.credential_id
+WHERE s.node = $1 AND s.state <> 'ended'
+`
+
+type ListCredentialsOfNodeRow struct {
+	ID           sess.SessionID
+	Credential   sess.Credential
+	ValidSeconds int64
+	Settings     string
+	ExpiresAt    int64
+	CreatedAt    int64
+	RevokedAt    int64
+}
+
+// Until when the login or key is valid that each live session on a node was started with, of all organisations.
+func (q *Queries) ListCredentialsOfNode(ctx context.Context, node sess.NodeID) ([]ListCredentialsOfNodeRow, error) {
+	rows, err := q.db.QueryContext(ctx, listCredentialsOfNode, node)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListCredentialsOfNodeRow{}
+	for rows.Next() {
+		var i ListCredentialsOfNodeRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Credential,
+			&i.ValidSeconds,
+			&i.Settings,
+			&i.ExpiresAt,
+			&i.CreatedAt,
+			&i.RevokedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listHeldConnections = `-- name: ListHeldConnections :many
+SELECT s.id, s.kind, s.instance_name, c.since FROM connection c JOIN session s ON s.org = c.org AND s.id = c.session
+WHERE c.org = $1 AND c.user_id = $2 ORDER BY c.since, c.session LIMIT $3
+`
+
+type ListHeldConnectionsRow struct {
+	ID           sess.SessionID
+	Kind         sess.Kind
+	InstanceName string
+	Since        int64
+}
+
+// The sessions that a user is connected to, for those who have to leave one.
+func (q *Queries) ListHeldConnections(ctx context.Context, org sess.OrgID, userID sess.UserID, limit int32) ([]ListHeldConnectionsRow, error) {
+	rows, err := q.db.QueryContext(ctx, listHeldConnections, org, userID, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListHeldConnectionsRow{}
+	for rows.Next() {
+		var i ListHeldConnectionsRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Kind,
+			&i.InstanceName,
+			&i.Since,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listHeldSessions = `-- name: ListHeldSessions :many
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls FROM session WHERE org = $1 AND user_id = $2 AND state <> 'ended' ORDER BY created_at, id LIMIT $3
+`
+
+// The live sessions of a user, oldest first, for those who have to end one.
+func (q *Queries) ListHeldSessions(ctx context.Context, org sess.OrgID, userID sess.UserID, limit int32) ([]Session, error) {
+	rows, err := q.db.QueryContext(ctx, listHeldSessions, org, userID, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Session{}
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(
+			&i.Org,
+			&i.ID,
+			&i.Kind,
+			&i.State,
+			&i.Instance,
+			&i.InstanceName,
+			&i.Project,
+			&i.Hostname,
+			&i.InstanceAddr,
+			&i.UserID,
+			&i.UserName,
+			&i.Credential,
+			&i.CredentialID,
+			&i.ClientAddr,
+			&i.OSUser,
+			&i.Reason,
+			&i.Command,
+			&i.Tty,
+			&i.OwnerKey,
+			&i.FormerKeys,
+			&i.Node,
+			&i.Epoch,
+			&i.ClientMinted,
+			&i.ClientRedeemed,
+			&i.AgentMinted,
+			&i.AgentRedeemed,
+			&i.GraceMS,
+			&i.CreatedAt,
+			&i.StartedAt,
+			&i.OwnerAt,
+			&i.DetachedAt,
+			&i.EndedAt,
+			&i.EndReason,
+			&i.EndedBy,
+			&i.EndMessage,
+			&i.Exit,
+			&i.DeliveredAt,
+			&i.Recording,
+			&i.RecBytes,
+			&i.RecStored,
+			&i.RecDigest,
+			&i.RecProblem,
+			&i.MFAAt,
+			&i.IDP,
+			&i.Host,
+			&i.AgentVersion,
+			&i.IDPName,
+			&i.RanAs,
+			&i.Tags,
+			&i.BytesIn,
+			&i.BytesOut,
+			&i.BytesErr,
+			&i.CPUMicros,
+			&i.MemPeak,
+			&i.Controls,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listOtherNodes = `-- name: ListOtherNodes :many
+SELECT n.id, n.counter FROM node n WHERE n.id <> $1 AND EXISTS (SELECT 1 FROM connection c WHERE c.node = n.id)
+`
+
+type ListOtherNodesRow struct {
+	ID      sess.NodeID
+	Counter int64
+}
+
+// The nodes that hold connections, but one.
+func (q *Queries) ListOtherNodes(ctx context.Context, id sess.NodeID) ([]ListOtherNodesRow, error) {
+	rows, err := q.db.QueryContext(ctx, listOtherNodes, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ListOtherNodesRow{}
+	for rows.Next() {
+		var i ListOtherNodesRow
+		if err := rows.Scan(&i.ID, &i.Counter); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const putConnection = `-- name: PutConnection :exec
+INSERT INTO connection (org, session, num, node, user_id, gen, since) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (org, session, num) DO UPDATE SET node = excluded.node, user_id = excluded.user_id, gen = excluded.gen, since = excluded.since
+`
+
+type PutConnectionParams struct {
+	Org     sess.OrgID
+	Session sess.SessionID
+	Num     int64
+	Node    sess.NodeID
+	UserID  sess.UserID
+	Gen     int64
+	Since   int64
+}
+
+// A participant has one: a newer takes the place of an older.
+func (q *Queries) PutConnection(ctx context.Context, arg PutConnectionParams) error {
+	_, err := q.db.ExecContext(ctx, putConnection,
+		arg.Org,
+		arg.Session,
+		arg.Num,
+		arg.Node,
+		arg.UserID,
+		arg.Gen,
+		arg.Since,
+	)
+	return err
+}
+
 const setSessionControls = `-- name: SetSessionControls :exec
 
 UPDATE session SET controls = $3, grace_ms = $4 WHERE org = $1 AND id = $2

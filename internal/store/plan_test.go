@@ -19,6 +19,7 @@ var scans = map[string]string{
 	"ListAllOrgs":        "by hand, by the owner of the box",
 	"ForgetLinksOfNode":  "once, when a server starts",
 	"ListAuditLogs":      "by hand, when all logs are checked",
+	"ListOtherNodes":     "there are few nodes",
 	"PurgeLoginBlocks":   "housekeeping; few addresses are blocked",
 	"PurgeLoginPlaces":   "housekeeping; some for each person",
 	"PurgeLoginFailures": "housekeeping; nothing in it is older than the window that is counted",

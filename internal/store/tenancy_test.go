@@ -53,6 +53,7 @@ var queryArgs = map[string]any{
 	"UseLoginFlow.id":   "done", "PurgeLoginFlows.expires_at": timeExpires + 1,
 	"FillAuditEvent.id": "evt_old", "LastAuditIdxBetween.since": 0,
 	"ListSessionsOfDeadKeys.now": timeExpires + 1,
+	"CountConnectionsOfUser.num": 99, "ListOtherNodes.id": "another",
 }
 
 // barren lists queries that do nothing visible in the fixture's own org, with the reason why that is no matter.

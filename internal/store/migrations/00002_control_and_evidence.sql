@@ -87,6 +87,7 @@ CREATE TABLE session_join (
 
 -- Controls: those that hold for a session, frozen when it starts, made stricter by what changes later.
 ALTER TABLE session ADD COLUMN controls TEXT NOT NULL DEFAULT '{}'; -- JSON sess.Effective
+CREATE INDEX session_live_of_user ON session (org, user_id, created_at) WHERE state <> 'ended';
 
 -- Audit: what lists of events are filtered by, beside what the first migration has. area is what stands before the colon of
 -- the action; it is empty in events of before, until the server has filled them in.
@@ -128,6 +129,7 @@ ALTER TABLE audit_event DROP COLUMN on_id;
 ALTER TABLE audit_event DROP COLUMN on_name;
 ALTER TABLE audit_event DROP COLUMN instance;
 ALTER TABLE audit_event DROP COLUMN address;
+DROP INDEX session_live_of_user;
 ALTER TABLE session DROP COLUMN controls;
 DROP TABLE session_join;
 DROP TABLE session_tag;
