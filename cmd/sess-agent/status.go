@@ -79,6 +79,9 @@ func (o *options) print(s agent.Status) {
 		row("agent", fmt.Sprintf("running, pid %d, version %s", s.PID, s.Version))
 		row("connected", "since "+s.Since.Local().Format(time.DateTime))
 		row("sessions", fmt.Sprint(s.Sessions))
+		row("held by", s.Holds)
+		row("programs", s.Programs)
+		row("no limit", s.Unenforced)
 	default:
 		row("agent", fmt.Sprintf("running, pid %d, version %s", s.PID, s.Version))
 		row("connected", "no, since "+s.Since.Local().Format(time.DateTime))

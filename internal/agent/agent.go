@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -116,7 +117,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	// Sessions outlive ctx by their last words, and so does what watches over them.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	a.sup, err = process.NewSupervisor(life, process.Config{Instance: a.id.Instance, Boot: a.boot, Log: a.log, NoCgroup: a.opts.NoCgroup})
+	a.sup, err = process.NewSupervisor(life, process.Config{
+		Instance: a.id.Instance, Boot: a.boot, Log: a.log, NoCgroup: a.opts.NoCgroup,
+		Limits: process.Limits{Processes: a.opts.Config.MaxProcesses, Memory: a.opts.Config.MaxMemory},
+	})
 	if err != nil {
 		return err
 	}
@@ -127,6 +131,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.log.Info("sess-agent starts", "version", a.opts.Version, "instance", a.id.Instance, "name", a.id.Name,
 		"server", a.server.URL, "user", a.self.Name, "holds", a.sup.Holds())
 	a.warnAtStart()
+	a.reportFences()
 	a.report(func(s *Status) { s.PID, s.Boot, s.Since = os.Getpid(), a.boot, time.Now() })
 	a.keep(ctx, life)
 	a.shutdown()
@@ -139,6 +144,18 @@ func (a *Agent) warnAtStart() {
 	if os.Getuid() == 0 && a.opts.Config.DefaultUser == "" {
 		a.log.Info("runs as root without default_user: sessions that name no user will be refused")
 	}
+}
+
+// reportFences says once what holds and limits sessions' processes here, and what does not.
+func (a *Agent) reportFences() {
+	missing := strings.Join(a.sup.Unenforced(), ", ")
+	if missing != "" {
+		a.log.Warn("limits of the owner's file are not enforced: this machine has no cgroup controllers for them, or they are not the agent's to use", "limits", missing)
+	}
+	if holds := a.sup.Holds(); !strings.HasPrefix(holds, "cgroup") {
+		a.log.Warn("there are no cgroups for sessions: their processes are found by descent, terminal and environment", "holds", holds)
+	}
+	a.report(func(s *Status) { s.Holds, s.Unenforced = a.sup.Holds(), missing })
 }
 
 // shutdown ends all sessions, softly first, and waits for what the agent has started.

@@ -134,7 +134,7 @@ func (s *session) start(params sess.Params, trail process.Trail) sess.Exit {
 //	main process ends → up to tailTime for the output's end of file → the tree is killed → the rest of the output
 //
 // Output may wait at the window for as long as the session lives; then everything is released by the endpoint's close.
-func (s *session) drive(p *process.Process, params sess.Params) sess.Exit {
+func (s *session) drive(p *process.Process, params sess.Params) (exit sess.Exit) {
 	stop := context.AfterFunc(s.ctx, p.Kill)
 	defer stop()
 	ctx, cancel := context.WithCancel(s.ctx)
@@ -147,10 +147,14 @@ func (s *session) drive(p *process.Process, params sess.Params) sess.Exit {
 		out.Go(func() { s.output(r, s.endpoint.Out(wire.ChannelStderr), false) })
 	}
 	late := s.limit(p, time.Duration(params.TimeoutMS)*time.Millisecond)
-	exit := p.Wait()
+	exit = p.Wait()
 	if late() {
 		exit.Reason = sess.EndTimeout
 	}
+	defer func() {
+		spent := p.Spent()
+		exit.CPUMicros, exit.MemPeak = spent.CPUMicros, spent.MemPeak
+	}()
 	drained := make(chan struct{})
 	go func() { out.Wait(); close(drained) }() // ends with the output, which the end of drive waits for
 	tail := time.NewTimer(tailTime)

@@ -26,17 +26,23 @@ const (
 	maxConfigLine      = 4 << 10  // bytes
 	defaultMaxSessions = 100
 	maxMaxSessions     = 1000 // their ids must fit a hello
+	minMaxProcesses    = 10   // a shell and what it needs to end
+	maxMaxProcesses    = 1 << 22
+	minMaxMemory       = 16 << 20 // bytes
+	maxMaxMemory       = 1 << 50
 )
 
 // Config is the machine owner's last word on what the server may have run here. The server can't change it.
 type Config struct {
-	DefaultUser string      // runs sessions that name no user; empty: as root, such sessions are refused
-	AllowUsers  []string    // users that sessions may run as; empty: all
-	AllowKinds  []sess.Kind // kinds of session that may run; empty: all
-	DenyRoot    bool        // no session runs as uid 0
-	EnvAllow    []string    // patterns of variables that clients may set; empty: all but the dangerous ones
-	MaxSessions int         // at the same time; 0: 100
-	NoPrograms  bool        // the kernel is not asked which programs run in sessions
+	DefaultUser  string      // runs sessions that name no user; empty: as root, such sessions are refused
+	AllowUsers   []string    // users that sessions may run as; empty: all
+	AllowKinds   []sess.Kind // kinds of session that may run; empty: all
+	DenyRoot     bool        // no session runs as uid 0
+	EnvAllow     []string    // patterns of variables that clients may set; empty: all but the dangerous ones
+	MaxSessions  int         // at the same time; 0: 100
+	MaxProcesses int         // of each session, threads included; 0: no limit
+	MaxMemory    int64       // of each session, in bytes; 0: no limit
+	NoPrograms   bool        // the kernel is not asked which programs run in sessions
 }
 
 // Setting is one line of the configuration, also given as an environment variable (SESS_AGENT_…) or a flag (--…).
@@ -62,6 +68,8 @@ func Settings() []Setting {
 		{"env_allow", "variables that clients may set, with commas; * in a name matches anything; empty means all but LD_*", setEnvAllow},
 		{"programs", "off: the kernel is not asked which programs run in sessions; their records say so", setPrograms},
 		{"max_sessions", "sessions at the same time, at most 1000; 0 means 100", setMaxSessions},
+		{"max_processes", "processes and threads of each session at the same time, at least 10; 0 means no limit", setMaxProcesses},
+		{"max_memory", "memory of each session, as 512M or 4G, at least 16M; 0 means no limit", setMaxMemory},
 	}
 }
 
@@ -136,6 +144,31 @@ func setMaxSessions(c *Config, v string) error {
 		return fmt.Errorf("%q is no number from 0 to %d", v, maxMaxSessions)
 	}
 	c.MaxSessions = n
+	return nil
+}
+
+func setMaxProcesses(c *Config, v string) error {
+	n, err := strconv.Atoi(orElse(v, "0"))
+	if err != nil || n != 0 && n < minMaxProcesses || n > maxMaxProcesses {
+		return fmt.Errorf("%q is neither 0 nor a number from %d to %d", v, minMaxProcesses, maxMaxProcesses)
+	}
+	c.MaxProcesses = n
+	return nil
+}
+
+func setMaxMemory(c *Config, v string) error {
+	digits, shift := strings.TrimSpace(orElse(v, "0")), 0
+	for i, unit := range []string{"K", "M", "G", "T"} {
+		if d, ok := strings.CutSuffix(strings.TrimSuffix(strings.ToUpper(digits), "IB"), unit); ok {
+			digits, shift = d, 10*(i+1)
+			break
+		}
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+	if err != nil || n < 0 || n > maxMaxMemory>>shift || n != 0 && n<<shift < minMaxMemory {
+		return fmt.Errorf("%q is neither 0 nor a size from 16M on, as 512M or 4G", v)
+	}
+	c.MaxMemory = n << shift
 	return nil
 }
 

@@ -26,6 +26,9 @@ type Status struct {
 	Version   string          `json:"version,omitempty"` // of the agent that runs
 	// Programs is on when the programs that run in sessions are listed, else why they are not.
 	Programs string `json:"programs,omitempty"`
+	// Holds is what holds the processes of a session together; Unenforced are limits of the owner's file that it can't set.
+	Holds      string `json:"holds,omitempty"`
+	Unenforced string `json:"unenforced,omitempty"`
 }
 
 // report changes the status file. change may look at what mu protects.

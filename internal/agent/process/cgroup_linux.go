@@ -22,34 +22,6 @@ func (s *Supervisor) cgroupName(session string) string {
 
 func (s *Supervisor) cgroupPrefix() string { return "sess." + string(s.cfg.Instance) + "." }
 
-// findCgroup gives the directory of our own v2 cgroup when we may make children in it, else "".
-func findCgroup(trial string) string {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return ""
-	}
-	own, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return ""
-	}
-	dir := cgroupDir(string(mounts), string(own))
-	if dir == "" {
-		return ""
-	}
-	dirTrial := filepath.Join(dir, trial)
-	if err := os.Mkdir(dirTrial, 0o755); err != nil { //nolint:gosec // the kernel's own mode
-		return ""
-	}
-	defer os.Remove(dirTrial)
-	// Starting in a child needs write access to cgroup.procs of both; the delegated user has it.
-	for _, d := range []string{dir, dirTrial} {
-		if unix.Access(filepath.Join(d, "cgroup.procs"), unix.W_OK) != nil {
-			return ""
-		}
-	}
-	return dir
-}
-
 // cgroupDir finds our v2 cgroup from mountinfo and /proc/self/cgroup.
 func cgroupDir(mountinfo, self string) string {
 	path := ""

@@ -38,8 +38,10 @@ type Process struct {
 
 	waited chan struct{} // closed when the main process has ended
 	exit   sess.Exit     // valid then
+	spent  Spent         // the main process and those it waited for; valid then
 
 	mu     sync.Mutex // protects closed, and the tree while something is done to it
+	taken  Spent      // by the whole tree when it was killed, as its cgroups say
 	closed bool       // its ids may belong to others by now
 }
 
@@ -88,6 +90,7 @@ func (p *Process) wait() {
 		p.sup.cfg.Log.Error("wait for main process", "session", p.session, "error", err)
 		return
 	}
+	p.spent = rusage(state)
 	ws, ok := state.Sys().(syscall.WaitStatus)
 	switch {
 	case !ok:
@@ -159,10 +162,27 @@ func (p *Process) Kill() {
 	if err := p.tree.kill(p); err != nil {
 		p.sup.cfg.Log.Warn("some processes of a session could not be killed", "session", p.session, "error", err)
 	}
+	p.taken = p.tree.spent()
 	p.out.cut(killPatience)
 	if p.errs != nil {
 		p.errs.cut(killPatience)
 	}
+}
+
+// Spent tells what all processes took, after Wait and Kill. Without cgroups that is the main process and those it waited
+// for, and the memory of the largest one.
+func (p *Process) Spent() Spent {
+	<-p.waited
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.taken
+	if s.CPUMicros == 0 {
+		s.CPUMicros = p.spent.CPUMicros
+	}
+	if s.MemPeak == 0 {
+		s.MemPeak = p.spent.MemPeak
+	}
+	return s
 }
 
 // Close frees files and the cgroup. The tree must have been killed.

@@ -137,10 +137,7 @@ func (s *Supervisor) scan(p *Process) []int {
 
 // KillLeftovers kills what earlier lives of this agent left running, and tells how many processes that were.
 func (s *Supervisor) KillLeftovers() int {
-	killed := 0
-	if s.cgroup != "" {
-		killed += s.killOldCgroups()
-	}
+	killed := s.killOldCgroups()
 	all := processes()
 	spare := map[int]bool{}
 	for pid := os.Getpid(); pid > 0 && !spare[pid]; pid = all[pid].ppid {
@@ -158,25 +155,34 @@ func (s *Supervisor) KillLeftovers() int {
 	return killed
 }
 
+// killOldCgroups ends what is in cgroups of earlier boots, and removes them.
 func (s *Supervisor) killOldCgroups() int {
-	dirs, err := filepath.Glob(filepath.Join(s.cgroup, s.cgroupPrefix()+"*"))
-	if err != nil {
-		return 0
-	}
 	killed := 0
-	for _, dir := range dirs {
-		if strings.HasPrefix(filepath.Base(dir), s.cgroupPrefix()+string(s.cfg.Boot)+".") {
+	bases := map[string]fence{}
+	for _, f := range []fence{s.fences.hold, s.fences.memory, s.fences.pids, s.fences.cpu} {
+		if f.dir != "" {
+			bases[f.dir] = f
+		}
+	}
+	for _, f := range bases {
+		dirs, err := filepath.Glob(filepath.Join(f.dir, s.cgroupPrefix()+"*"))
+		if err != nil {
 			continue
 		}
-		pids, err := cgroupPids(dir)
-		if err != nil || slices.Contains(pids, os.Getpid()) {
-			continue
+		for _, dir := range dirs {
+			if strings.HasPrefix(filepath.Base(dir), s.cgroupPrefix()+string(s.cfg.Boot)+".") {
+				continue
+			}
+			pids, err := cgroupPids(dir)
+			if err != nil || slices.Contains(pids, os.Getpid()) {
+				continue
+			}
+			if err := (&tree{sup: s, dir: dir, v2: f.v2}).kill(nil); err != nil {
+				s.cfg.Log.Warn("kill leftovers", "error", err)
+			}
+			killed += len(pids)
+			_ = os.Remove(dir)
 		}
-		if err := (&tree{sup: s, dir: dir}).kill(nil); err != nil {
-			s.cfg.Log.Warn("kill leftovers", "error", err)
-		}
-		killed += len(pids)
-		_ = os.Remove(dir)
 	}
 	return killed
 }

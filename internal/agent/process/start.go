@@ -42,8 +42,8 @@ type Spec struct {
 type Trail interface {
 	// Spawn calls start, on the goroutine that called it: what that starts is followed.
 	Spawn(start func() error) error
-	// Pids lists the processes that descend from it, wherever they hide.
-	Pids() []int
+	// Kill kills the processes that descend from it, wherever they hide, and tells how many there were.
+	Kill() int
 }
 
 // StartError says that no process came to be, with the exit status shells give for that.
@@ -107,8 +107,7 @@ func (s *Supervisor) Start(spec Spec) (*Process, error) {
 // spawn makes the process, in a cgroup where there are any, and in / when the home can't be entered.
 func (s *Supervisor) spawn(p *Process, spec Spec, file string, argv []string, attr *os.ProcAttr) error {
 	p.tree = s.newTree(spec.Session)
-	release, inCgroup := p.tree.place(attr.Sys)
-	defer release()
+	inCgroup := p.tree.inCgroup()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	proc, err := p.fork(file, argv, attr)
@@ -132,18 +131,20 @@ func (s *Supervisor) spawn(p *Process, spec Spec, file string, argv []string, at
 	return nil
 }
 
-// fork starts the process, followed if it is to be.
-func (p *Process) fork(file string, argv []string, attr *os.ProcAttr) (proc *os.Process, err error) {
-	start := func() error {
-		proc, err = os.StartProcess(file, argv, attr)
-		return err
-	}
-	if p.trail == nil {
-		err = start()
-	} else {
-		err = p.trail.Spawn(start)
-	}
-	return proc, err
+// fork starts the process, in its cgroups, and followed if it is to be.
+func (p *Process) fork(file string, argv []string, attr *os.ProcAttr) (*os.Process, error) {
+	return p.tree.start(attr.Sys, func() (proc *os.Process, err error) {
+		start := func() error {
+			proc, err = os.StartProcess(file, argv, attr)
+			return err
+		}
+		if p.trail == nil {
+			err = start()
+		} else {
+			err = p.trail.Spawn(start)
+		}
+		return proc, err
+	})
 }
 
 // withoutCgroup is for kernels that have cgroups but can't start a process in one, and for those who may not.
@@ -151,7 +152,8 @@ func (s *Supervisor) withoutCgroup(p *Process, sys *syscall.SysProcAttr) bool {
 	attr := *sys
 	attr.Setctty = false // it has no terminal
 	probe := &os.ProcAttr{Dir: "/", Sys: &attr, Env: []string{}}
-	if proc, err := os.StartProcess("/bin/true", []string{"true"}, probe); err == nil {
+	start := func() (*os.Process, error) { return os.StartProcess("/bin/true", []string{"true"}, probe) }
+	if proc, err := p.tree.start(&attr, start); err == nil {
 		_, _ = proc.Wait()
 		return false // cgroups work: the command is at fault
 	}

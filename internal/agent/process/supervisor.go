@@ -17,6 +17,8 @@ type Config struct {
 	Log      *slog.Logger
 	// NoCgroup makes the Supervisor go without cgroups even where there are some.
 	NoCgroup bool
+	// Limits hold for each session.
+	Limits Limits
 	// TTYGroup is the group of terminals; 0 means the group "tty" of this machine.
 	TTYGroup int
 }
@@ -25,7 +27,7 @@ type Config struct {
 type Supervisor struct {
 	cfg      Config
 	mark     string // value of MarkAgent
-	cgroup   string // directory that sessions' cgroups are made in; empty: there is none
+	fences   fences // the cgroups that sessions' are made in
 	orphans  bool   // orphans of sessions become our children
 	ttyGroup int
 
@@ -42,9 +44,9 @@ func NewSupervisor(ctx context.Context, cfg Config) (*Supervisor, error) {
 		s.ttyGroup = systemTTYGroup()
 	}
 	if !cfg.NoCgroup {
-		s.cgroup = findCgroup(s.cgroupName(""))
+		s.fences = findFences(s.cgroupName(""))
 	}
-	if s.cgroup == "" || os.Getpid() == 1 {
+	if !s.fences.held() || os.Getpid() == 1 {
 		if err := s.adoptOrphans(ctx); err != nil {
 			return nil, fmt.Errorf("become the reaper of orphans: %w", err)
 		}
@@ -54,13 +56,25 @@ func NewSupervisor(ctx context.Context, cfg Config) (*Supervisor, error) {
 
 // Holds says what holds the processes of a session together, for logs and status.
 func (s *Supervisor) Holds() string {
-	if s.cgroup != "" {
-		return "cgroup"
+	if s.fences.held() {
+		return s.fences.hold.describe()
 	}
 	if s.orphans {
 		return "subreaper"
 	}
 	return "process groups"
+}
+
+// Unenforced names the limits that this machine can't enforce.
+func (s *Supervisor) Unenforced() []string {
+	var missing []string
+	if s.cfg.Limits.Processes > 0 && !s.fences.limitsProcesses() {
+		missing = append(missing, "max_processes")
+	}
+	if s.cfg.Limits.Memory > 0 && !s.fences.limitsMemory() {
+		missing = append(missing, "max_memory")
+	}
+	return missing
 }
 
 func (s *Supervisor) forget(p *Process) {

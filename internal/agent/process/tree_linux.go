@@ -3,8 +3,11 @@ package process
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -13,48 +16,148 @@ import (
 	"github.com/sessctl/sess/internal/sess"
 )
 
-// tree is all processes of one session: those in its cgroup, and those found by descent, terminal session and mark.
+// tree is all processes of one session: those in its cgroup, those that descend from it in the kernel's memory, and,
+// without a cgroup, those found by descent, terminal session and mark.
 type tree struct {
-	sup *Supervisor
-	dir string // its cgroup; empty: none
+	sup  *Supervisor
+	dir  string // the cgroup that holds it; empty: none
+	v2   bool   // of dir
+	name string // of all its cgroups
+	// inside is the other v1 cgroups that the first process must be born in: they limit it. beside is those it is moved to
+	// afterwards, as they only measure.
+	inside, beside []string
 }
 
 func (s *Supervisor) newTree(id sess.SessionID) *tree {
-	t := &tree{sup: s}
 	s.mu.Lock()
-	base := s.cgroup
+	f := s.fences
 	s.mu.Unlock()
-	if base == "" {
+	t := &tree{sup: s, name: s.cgroupName(string(id))}
+	if f.hold.dir == "" {
 		return t
 	}
-	dir := filepath.Join(base, s.cgroupName(string(id)))
-	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // the kernel's own mode
-		s.cfg.Log.Warn("make cgroup", "error", err)
-		return t
+	t.dir, t.v2 = filepath.Join(f.hold.dir, t.name), f.hold.v2
+	limits := s.cfg.Limits
+	if f.memory.dir != "" && !f.memory.v2 {
+		t.join(f.memory, limits.Memory > 0)
 	}
-	t.dir = dir
+	if f.pids.dir != "" && !f.pids.v2 && limits.Processes > 0 {
+		t.join(f.pids, true)
+	}
+	if f.cpu.dir != "" && !f.cpu.v2 {
+		t.join(f.cpu, false)
+	}
+	for _, dir := range t.dirs() {
+		if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // the kernel's own mode
+			s.cfg.Log.Warn("make cgroup", "error", err)
+			t.remove()
+			return t
+		}
+	}
+	t.limit(f, limits)
 	return t
 }
 
-// place makes a process start in the cgroup. release is called after the start.
-func (t *tree) place(sys *syscall.SysProcAttr) (release func(), ok bool) {
+// join adds a v1 cgroup, unless it is the one that holds the tree.
+func (t *tree) join(f fence, limits bool) {
+	dir := filepath.Join(f.dir, t.name)
+	switch {
+	case dir == t.dir || slices.Contains(t.inside, dir) || slices.Contains(t.beside, dir):
+	case limits:
+		t.inside = append(t.inside, dir)
+	default:
+		t.beside = append(t.beside, dir)
+	}
+}
+
+func (t *tree) inCgroup() bool { return t.dir != "" }
+
+// dirs lists all cgroups of the tree.
+func (t *tree) dirs() []string {
 	if t.dir == "" {
-		return func() {}, false
+		return nil
 	}
-	fd, err := unix.Open(t.dir, unix.O_DIRECTORY|unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.remove()
-		return func() {}, false
+	return slices.Concat([]string{t.dir}, t.inside, t.beside)
+}
+
+// limit sets what the session may take. What can't be limited here was said when the agent started.
+func (t *tree) limit(f fences, l Limits) {
+	set := func(g fence, file string, value int64, must bool) {
+		err := os.WriteFile(filepath.Join(g.dir, t.name, file), []byte(strconv.FormatInt(value, 10)), 0)
+		if err != nil && must {
+			t.sup.cfg.Log.Error("limit a session", "limit", file, "error", err)
+		}
 	}
-	sys.UseCgroupFD, sys.CgroupFD = true, fd
-	return func() { _ = unix.Close(fd) }, true
+	if l.Processes > 0 && f.pids.dir != "" {
+		set(f.pids, "pids.max", int64(l.Processes), true)
+	}
+	if l.Memory <= 0 || f.memory.dir == "" {
+		return
+	}
+	if f.memory.v2 {
+		set(f.memory, "memory.max", l.Memory, true)
+		set(f.memory, "memory.swap.max", 0, false) // where there is swap
+		return
+	}
+	set(f.memory, "memory.limit_in_bytes", l.Memory, true)
+	set(f.memory, "memory.memsw.limit_in_bytes", l.Memory, false)
+}
+
+// start calls fork so that what it starts is in the tree's cgroups from its first moment on: v2 has a way to start there;
+// of v1 a child inherits its thread's.
+func (t *tree) start(sys *syscall.SysProcAttr, fork func() (*os.Process, error)) (proc *os.Process, err error) {
+	enter := t.inside
+	switch {
+	case t.dir == "":
+		return fork()
+	case t.v2:
+		fd, oerr := unix.Open(t.dir, unix.O_DIRECTORY|unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if oerr != nil {
+			return nil, fmt.Errorf("open cgroup: %w", oerr)
+		}
+		defer func() { _ = unix.Close(fd) }()
+		sys.UseCgroupFD, sys.CgroupFD = true, fd
+	default:
+		enter = append([]string{t.dir}, enter...)
+	}
+	if len(enter) == 0 {
+		proc, err = fork()
+	} else {
+		onOwnThread(func() {
+			thread := []byte(strconv.Itoa(unix.Gettid()))
+			for _, dir := range enter {
+				if err = os.WriteFile(filepath.Join(dir, "tasks"), thread, 0); err != nil {
+					return
+				}
+			}
+			proc, err = fork()
+		})
+	}
+	if err == nil {
+		t.measure(proc.Pid)
+	}
+	return proc, err
+}
+
+// measure moves a process that was just started to the cgroups that only measure. That takes the kernel some
+// milliseconds, which nobody need wait for; what it has started by then is not measured.
+func (t *tree) measure(pid int) {
+	if len(t.beside) == 0 {
+		return
+	}
+	dirs := slices.Clone(t.beside)
+	go func() { // ends at once
+		for _, dir := range dirs {
+			_ = os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0)
+		}
+	}()
 }
 
 // leaveCgroup gives up on cgroups, for this process and all later ones. The Supervisor's lock is held.
 func (t *tree) leaveCgroup(sys *syscall.SysProcAttr) {
 	sys.UseCgroupFD, sys.CgroupFD = false, 0
 	t.remove()
-	t.sup.cgroup = ""
+	t.sup.fences = fences{}
 	t.sup.cfg.Log.Warn("this kernel can't start processes in a cgroup; going on without")
 }
 
@@ -74,37 +177,77 @@ func (t *tree) members(p *Process) []int {
 	return t.sup.scan(p)
 }
 
-// kill ends every process of the tree and waits until they are gone, for at most killPatience.
+// kill ends every process of the tree and waits until they are gone, for at most killPatience. Last come those that have
+// left the cgroup, as root may, but not their ancestry.
 func (t *tree) kill(p *Process) error {
 	deadline := time.Now().Add(killPatience)
-	if t.dir != "" {
-		return killCgroup(t.dir, deadline)
+	var err error
+	switch {
+	case t.dir == "":
+		err = until(deadline, func() (int, error) { return killAll(t.sup.scan(p)) })
+	case t.v2:
+		err = killCgroup(t.dir, deadline)
+	default:
+		err = until(deadline, func() (int, error) { return killFrozen(t.dir) })
 	}
-	var last error
+	if p != nil && p.trail != nil {
+		err = errors.Join(err, until(deadline, func() (int, error) { return p.trail.Kill(), nil }))
+	}
+	return err
+}
+
+// killAll kills processes; left is how many there were.
+func killAll(pids []int) (left int, err error) {
+	for _, pid := range pids {
+		if kerr := unix.Kill(pid, unix.SIGKILL); kerr != nil && !errors.Is(kerr, unix.ESRCH) {
+			err = fmt.Errorf("kill %d: %w", pid, kerr)
+		}
+	}
+	return len(pids), err
+}
+
+// killFrozen kills what is in a v1 cgroup. With a freezer nothing in it can start more meanwhile; else, whatever is faster
+// wins in the end, as those that were killed start nothing.
+func killFrozen(dir string) (left int, err error) {
+	freezer := filepath.Join(dir, "freezer.state")
+	if os.WriteFile(freezer, []byte("FROZEN"), 0) == nil {
+		defer func() { _ = os.WriteFile(freezer, []byte("THAWED"), 0) }()
+	}
+	_ = os.WriteFile(filepath.Join(dir, "pids.max"), []byte("0"), 0) // where that is what holds it
+	pids, err := cgroupPids(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 1, err
+	}
+	return killAll(pids)
+}
+
+// until calls kill until nothing was left for it, or the deadline has passed.
+func until(deadline time.Time, kill func() (left int, err error)) error {
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		pids := t.sup.scan(p)
-		if len(pids) == 0 {
+		left, err := kill()
+		if left == 0 {
 			return nil
 		}
-		for _, pid := range pids {
-			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-				last = fmt.Errorf("kill %d: %w", pid, err)
-			}
-		}
 		if time.Now().After(deadline) {
-			if last == nil {
-				last = fmt.Errorf("%d processes do not die", len(pids))
+			if err == nil {
+				err = fmt.Errorf("%d processes do not die", left)
 			}
-			return last
+			return err
 		}
 		<-time.After(pause) // the kernel takes a moment to take them down; new ones may have been born meanwhile
 	}
 }
 
-// remove removes the cgroup; it must be empty.
+// remove removes the cgroups; they must be empty.
 func (t *tree) remove() {
-	if t != nil && t.dir != "" {
-		_ = os.Remove(t.dir)
-		t.dir = ""
+	if t == nil {
+		return
 	}
+	for _, dir := range t.dirs() {
+		_ = os.Remove(dir)
+	}
+	t.dir, t.inside, t.beside = "", nil, nil
 }

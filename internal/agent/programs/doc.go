@@ -7,7 +7,7 @@
 //	  Follow        a Trail for a session
 //	Trail
 //	  Spawn         what is started within becomes the session's, before it runs
-//	  Pids          the session's processes now
+//	  Kill          the session's processes, wherever they hide
 //	  Finish        waits for the last line, and sums up
 //
 // A Trail writes sess.ProgramLines to a writer that may block; the kernel is never held up by that. What finds no room on

@@ -50,6 +50,8 @@ type member struct {
 	Session uint64
 	Level   uint32
 	Program uint32
+	PID     uint32
+	_       uint32
 }
 
 type spawner struct{ Namespace, Thread uint32 }
@@ -334,15 +336,39 @@ func (t *Trail) Spawn(start func() error) error {
 // Pids lists the session's processes, as the agent sees them. Some may have ended meanwhile.
 func (t *Trail) Pids() []int {
 	var pids []int
-	var pid uint32
+	t.each(func(_ uint32, pid int) { pids = append(pids, pid) })
+	return pids
+}
+
+// each calls f for each process of the session, with its key in members.
+func (t *Trail) each(f func(key uint32, pid int)) {
+	var key uint32
 	var m member
 	all := t.w.kernel.Members.Iterate()
-	for all.Next(&pid, &m) {
-		if m.Session == t.session {
-			pids = append(pids, int(pid))
+	for all.Next(&key, &m) {
+		if m.Session == t.session && m.PID > 1 && int(m.PID) != os.Getpid() {
+			f(key, int(m.PID))
 		}
 	}
-	return pids
+}
+
+// Kill kills the session's processes and tells how many there were. What has ended meanwhile, so that its number may be
+// another's, is left alone.
+func (t *Trail) Kill() int {
+	n := 0
+	t.each(func(key uint32, pid int) {
+		n++
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			return
+		}
+		defer unix.Close(fd)
+		var m member
+		if t.w.kernel.Members.Lookup(key, &m) == nil && m.Session == t.session {
+			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		}
+	})
+	return n
 }
 
 // Finish is called when the session's processes have ended. It returns when the last line is written.

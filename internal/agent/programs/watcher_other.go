@@ -33,5 +33,8 @@ func (*Trail) Spawn(start func() error) error { return start() }
 // Pids knows none.
 func (*Trail) Pids() []int { return nil }
 
+// Kill kills none.
+func (*Trail) Kill() int { return 0 }
+
 // Finish sums nothing up.
 func (*Trail) Finish() sess.ProgramsSum { return sess.ProgramsSum{None: sess.NoProgramsSystem} }

@@ -118,6 +118,8 @@ struct member {
 	u64 session;
 	u32 level; // of the agent's pid namespace: pids are told as the agent sees them
 	u32 program; // it ran one
+	u32 pid; // on that level
+	u32 pad;
 };
 
 struct spawner {
@@ -191,9 +193,10 @@ static __always_inline u32 number(struct task_struct *task, u32 level)
 	return BPF_CORE_READ(id, nr);
 }
 
-static __always_inline void add_member(u32 tgid, struct member *like)
+static __always_inline void add_member(struct task_struct *child, u32 tgid, struct member *like)
 {
 	struct member m = {.session = like->session, .level = like->level};
+	m.pid = number(child, m.level);
 	if (bpf_map_update_elem(&members, &tgid, &m, BPF_ANY)) {
 		struct counts *c = bpf_map_lookup_elem(&sessions, &m.session);
 		if (c)
@@ -209,7 +212,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0; // a thread
 	struct member *m = bpf_map_lookup_elem(&members, &from);
 	if (m) {
-		add_member(to, m);
+		add_member(child, to, m);
 		return 0;
 	}
 	struct pid *pid = parent->thread_pid;
@@ -221,7 +224,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	m = bpf_map_lookup_elem(&spawners, &by);
 	if (m) {
 		struct member first = {.session = m->session, .level = level};
-		add_member(to, &first);
+		add_member(child, to, &first);
 	} else {
 		bpf_map_delete_elem(&members, &to); // whoever had this number before and was not seen to go
 	}
