@@ -18,6 +18,7 @@ import (
 	"github.com/sessctl/sess/internal/agent/programs"
 	"github.com/sessctl/sess/internal/link"
 	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/wire"
 )
 
 // Times of an agent's end and of its housekeeping.
@@ -74,7 +75,8 @@ type Agent struct {
 	down     chan struct{}
 	lost     time.Time // when the last control link was lost
 	sessions map[sess.SessionID]*session
-	streams  *link.Dialer // for stream URLs on another host than the server's
+	unsaid   []wire.Control // ends of sessions that wait for a control link
+	streams  *link.Dialer   // for stream URLs on another host than the server's
 	status   Status
 	trim     *time.Timer
 	closing  bool

@@ -68,8 +68,12 @@ func (s *session) command() {
 	s.endpoint.In(wire.ChannelMain).Stop()
 	s.mu.Lock()
 	s.exitedAt = time.Now()
+	ran := s.proc != nil
 	s.mu.Unlock()
 	if s.ctx.Err() != nil {
+		if ran {
+			s.a.over(s.offer.Session, exit)
+		}
 		return
 	}
 	s.log.Info("process ended", "status", exit.Status, "signal", exit.Signal, "message", exit.Message)

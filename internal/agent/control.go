@@ -113,6 +113,7 @@ func (a *Agent) connect(ctx, life context.Context) error {
 	c.SetReadDeadline(time.Time{})
 	a.linkUp(c, nonce, name)
 	defer a.linkDown(c)
+	a.sayOver(c)
 	beat := a.beats(c)
 	defer beat()
 	for {

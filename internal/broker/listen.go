@@ -30,6 +30,8 @@ func (s *Service) listen(ctx context.Context, l *agentLink) error {
 			err = s.rejected(ctx, l, c)
 		case wire.ControlWant:
 			err = s.wanted(ctx, l, c.Session)
+		case wire.ControlOver:
+			err = s.exitAfterEnd(ctx, l, c)
 		}
 		if err != nil {
 			return fmt.Errorf("handle %s: %w", cut(c.T, 32), err)

@@ -18,6 +18,7 @@ import (
 //	agent → server  accept | reject
 //	agent → server  want        a fresh ticket for a session it runs
 //	server → agent  ticket      that ticket | ended: the session is over, kill it and forget it
+//	agent → server  over        how the processes of a session ended that was ended before they were
 //	server → agent  order       a signed order to end a session
 //	both            beat        at least every 20 s; agents add their load now and then
 const (
@@ -31,6 +32,7 @@ const (
 	ControlWant      = "want"
 	ControlTicket    = "ticket"
 	ControlEnded     = "ended"
+	ControlOver      = "over"
 	ControlOrder     = "order"
 	ControlBeat      = "beat"
 )
@@ -53,7 +55,8 @@ type Control struct {
 	Ticket string `json:"ticket,omitempty"`
 	URL    string `json:"url,omitempty"` // offer, ticket: the stream's wss URL
 
-	Session sess.SessionID `json:"session,omitempty"` // accept, reject, want, ticket, ended
+	Session sess.SessionID `json:"session,omitempty"` // accept, reject, want, ticket, ended, over
+	Exit    *sess.Exit     `json:"exit,omitempty"`    // over
 	Code    sess.Code      `json:"code,omitempty"`    // refuse, reject
 	Message string         `json:"message,omitempty"` // refuse, reject: for people
 	Hint    string         `json:"hint,omitempty"`    // refuse, reject

@@ -29,8 +29,8 @@ type fences struct {
 // holders are the v1 hierarchies that can hold a session, best first: the freezer can stop what must not run on.
 func holders() []string { return []string{"freezer", "pids", "memory", "cpuacct", "name=systemd"} }
 
-// findFences looks what there is. trial names cgroups that are made and removed for that.
-func findFences(trial string) fences {
+// findFences looks what there is, of version 2 only if v2too. trial names cgroups that are made and removed for that.
+func findFences(trial string, v2too bool) fences {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return fences{}
@@ -41,7 +41,7 @@ func findFences(trial string) fences {
 	}
 	var f fences
 	v2 := cgroupDir(string(mounts), string(own))
-	if v2 != "" && usable(v2, trial, "cgroup.procs") {
+	if v2too && v2 != "" && usable(v2, trial, "cgroup.procs") {
 		f.hold = fence{v2, true}
 		has := controllers(v2, trial)
 		if slices.Contains(has, "memory") {

@@ -176,13 +176,7 @@ func (p *Process) Spent() Spent {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.taken
-	if s.CPUMicros == 0 {
-		s.CPUMicros = p.spent.CPUMicros
-	}
-	if s.MemPeak == 0 {
-		s.MemPeak = p.spent.MemPeak
-	}
-	return s
+	return Spent{CPUMicros: max(s.CPUMicros, p.spent.CPUMicros), MemPeak: max(s.MemPeak, p.spent.MemPeak)}
 }
 
 // Close frees files and the cgroup. The tree must have been killed.

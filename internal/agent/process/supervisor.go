@@ -17,6 +17,8 @@ type Config struct {
 	Log      *slog.Logger
 	// NoCgroup makes the Supervisor go without cgroups even where there are some.
 	NoCgroup bool
+	// NoCgroupV2 makes it use those of version 1 only.
+	NoCgroupV2 bool
 	// Limits hold for each session.
 	Limits Limits
 	// TTYGroup is the group of terminals; 0 means the group "tty" of this machine.
@@ -44,7 +46,7 @@ func NewSupervisor(ctx context.Context, cfg Config) (*Supervisor, error) {
 		s.ttyGroup = systemTTYGroup()
 	}
 	if !cfg.NoCgroup {
-		s.fences = findFences(s.cgroupName(""))
+		s.fences = findFences(s.cgroupName(""), !cfg.NoCgroupV2)
 	}
 	if !s.fences.held() || os.Getpid() == 1 {
 		if err := s.adoptOrphans(ctx); err != nil {

@@ -22,7 +22,7 @@ type fences struct{ hold fence }
 
 type fence struct{}
 
-func findFences(string) fences { return fences{} }
+func findFences(string, bool) fences { return fences{} }
 
 func (fences) held() bool            { return false }
 func (fences) limitsProcesses() bool { return false }

@@ -23,9 +23,9 @@ type tree struct {
 	dir  string // the cgroup that holds it; empty: none
 	v2   bool   // of dir
 	name string // of all its cgroups
-	// inside is the other v1 cgroups that the first process must be born in: they limit it. beside is those it is moved to
-	// afterwards, as they only measure.
-	inside, beside []string
+	// beside is its v1 cgroups that limit and measure. Being born in one costs the kernel some 8 ms; being moved there later
+	// would leave out what was started before.
+	beside []string
 }
 
 func (s *Supervisor) newTree(id sess.SessionID) *tree {
@@ -39,13 +39,13 @@ func (s *Supervisor) newTree(id sess.SessionID) *tree {
 	t.dir, t.v2 = filepath.Join(f.hold.dir, t.name), f.hold.v2
 	limits := s.cfg.Limits
 	if f.memory.dir != "" && !f.memory.v2 {
-		t.join(f.memory, limits.Memory > 0)
+		t.join(f.memory)
 	}
 	if f.pids.dir != "" && !f.pids.v2 && limits.Processes > 0 {
-		t.join(f.pids, true)
+		t.join(f.pids)
 	}
 	if f.cpu.dir != "" && !f.cpu.v2 {
-		t.join(f.cpu, false)
+		t.join(f.cpu)
 	}
 	for _, dir := range t.dirs() {
 		if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // the kernel's own mode
@@ -59,13 +59,8 @@ func (s *Supervisor) newTree(id sess.SessionID) *tree {
 }
 
 // join adds a v1 cgroup, unless it is the one that holds the tree.
-func (t *tree) join(f fence, limits bool) {
-	dir := filepath.Join(f.dir, t.name)
-	switch {
-	case dir == t.dir || slices.Contains(t.inside, dir) || slices.Contains(t.beside, dir):
-	case limits:
-		t.inside = append(t.inside, dir)
-	default:
+func (t *tree) join(f fence) {
+	if dir := filepath.Join(f.dir, t.name); dir != t.dir && !slices.Contains(t.beside, dir) {
 		t.beside = append(t.beside, dir)
 	}
 }
@@ -77,7 +72,7 @@ func (t *tree) dirs() []string {
 	if t.dir == "" {
 		return nil
 	}
-	return slices.Concat([]string{t.dir}, t.inside, t.beside)
+	return append([]string{t.dir}, t.beside...)
 }
 
 // limit sets what the session may take. What can't be limited here was said when the agent started.
@@ -106,7 +101,7 @@ func (t *tree) limit(f fences, l Limits) {
 // start calls fork so that what it starts is in the tree's cgroups from its first moment on: v2 has a way to start there;
 // of v1 a child inherits its thread's.
 func (t *tree) start(sys *syscall.SysProcAttr, fork func() (*os.Process, error)) (proc *os.Process, err error) {
-	enter := t.inside
+	enter := t.beside
 	switch {
 	case t.dir == "":
 		return fork()
@@ -121,36 +116,18 @@ func (t *tree) start(sys *syscall.SysProcAttr, fork func() (*os.Process, error))
 		enter = append([]string{t.dir}, enter...)
 	}
 	if len(enter) == 0 {
-		proc, err = fork()
-	} else {
-		onOwnThread(func() {
-			thread := []byte(strconv.Itoa(unix.Gettid()))
-			for _, dir := range enter {
-				if err = os.WriteFile(filepath.Join(dir, "tasks"), thread, 0); err != nil {
-					return
-				}
+		return fork()
+	}
+	onOwnThread(func() {
+		thread := []byte(strconv.Itoa(unix.Gettid()))
+		for _, dir := range enter {
+			if err = os.WriteFile(filepath.Join(dir, "tasks"), thread, 0); err != nil {
+				return
 			}
-			proc, err = fork()
-		})
-	}
-	if err == nil {
-		t.measure(proc.Pid)
-	}
-	return proc, err
-}
-
-// measure moves a process that was just started to the cgroups that only measure. That takes the kernel some
-// milliseconds, which nobody need wait for; what it has started by then is not measured.
-func (t *tree) measure(pid int) {
-	if len(t.beside) == 0 {
-		return
-	}
-	dirs := slices.Clone(t.beside)
-	go func() { // ends at once
-		for _, dir := range dirs {
-			_ = os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0)
 		}
-	}()
+		proc, err = fork()
+	})
+	return proc, err
 }
 
 // leaveCgroup gives up on cgroups, for this process and all later ones. The Supervisor's lock is held.
@@ -181,6 +158,9 @@ func (t *tree) members(p *Process) []int {
 // left the cgroup, as root may, but not their ancestry.
 func (t *tree) kill(p *Process) error {
 	deadline := time.Now().Add(killPatience)
+	for _, dir := range t.dirs() { // where processes are counted, none is born from now on
+		_ = os.WriteFile(filepath.Join(dir, "pids.max"), []byte("0"), 0)
+	}
 	var err error
 	switch {
 	case t.dir == "":
@@ -213,7 +193,6 @@ func killFrozen(dir string) (left int, err error) {
 	if os.WriteFile(freezer, []byte("FROZEN"), 0) == nil {
 		defer func() { _ = os.WriteFile(freezer, []byte("THAWED"), 0) }()
 	}
-	_ = os.WriteFile(filepath.Join(dir, "pids.max"), []byte("0"), 0) // where that is what holds it
 	pids, err := cgroupPids(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -249,5 +228,5 @@ func (t *tree) remove() {
 	for _, dir := range t.dirs() {
 		_ = os.Remove(dir)
 	}
-	t.dir, t.inside, t.beside = "", nil, nil
+	t.dir, t.beside = "", nil
 }

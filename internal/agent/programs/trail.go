@@ -185,7 +185,11 @@ func (l *lines) finish() sess.ProgramsSum {
 	<-l.done
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return sess.ProgramsSum{Count: l.count, Lost: l.missing, Digest: hex.EncodeToString(l.digest.Sum(nil))}
+	sum := sess.ProgramsSum{Count: l.count, Lost: l.missing}
+	if !l.failed { // else there is no such list
+		sum.Digest = hex.EncodeToString(l.digest.Sum(nil))
+	}
+	return sum
 }
 
 func (l *lines) close() {

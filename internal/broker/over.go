@@ -1,0 +1,51 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/store"
+	"github.com/sessctl/sess/internal/wire"
+)
+
+// exitAfterEnd notes how the processes of a session ended that had been ended before they were: by an admin, a lock, its
+// time. It changes nothing of the end, and a status that is on record stays.
+func (s *Service) exitAfterEnd(ctx context.Context, l *agentLink, c wire.Control) error {
+	if c.Exit == nil {
+		return nil
+	}
+	exit := *c.Exit
+	exit.Message, exit.Signal = clean(exit.Message, maxReject), clean(exit.Signal, maxVersion)
+	if p := exit.Programs; p != nil {
+		exit.Programs = &sess.ProgramsSum{Count: max(0, p.Count), Lost: max(0, p.Lost), None: clean(p.None, maxStated), Digest: clean(p.Digest, maxStated)}
+	}
+	body, err := json.Marshal(wire.Exit{Exit: exit, Finals: []wire.Final{}})
+	if err != nil {
+		return fmt.Errorf("encode exit: %w", err)
+	}
+	err = s.db.Write(ctx, func(tx *store.Tx) error {
+		r, err := lock(ctx, tx, l.org, c.Session)
+		if isNotFound(err) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if r.Instance != l.instance || r.State != sess.StateEnded || r.Exit != "" {
+			return nil
+		}
+		r.Exit = string(body)
+		if err := s.noteSpent(ctx, tx, r, exit); err != nil {
+			return err
+		}
+		if err := s.programsEvent(ctx, tx, *r, exit.Programs); err != nil {
+			return err
+		}
+		return save(ctx, tx, r)
+	})
+	if err != nil {
+		return fmt.Errorf("note exit: %w", err)
+	}
+	return nil
+}
