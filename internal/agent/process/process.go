@@ -176,7 +176,11 @@ func (p *Process) Spent() Spent {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.taken
-	return Spent{CPUMicros: max(s.CPUMicros, p.spent.CPUMicros), MemPeak: max(s.MemPeak, p.spent.MemPeak)}
+	s.CPUMicros = max(s.CPUMicros, p.spent.CPUMicros)
+	if s.MemPeak == 0 { // else the cgroups' figure: this one also counts what is shared with others
+		s.MemPeak = p.spent.MemPeak
+	}
+	return s
 }
 
 // Close frees files and the cgroup. The tree must have been killed.
