@@ -53,6 +53,7 @@ var statuses = map[sess.Code]int{
 	sess.CodeInvalid:         http.StatusUnprocessableEntity,
 	sess.CodeUnauthenticated: http.StatusUnauthorized,
 	sess.CodeDenied:          http.StatusForbidden,
+	sess.CodeLocked:          http.StatusForbidden,
 	sess.CodeMFA:             http.StatusForbidden,
 	sess.CodeNotFound:        http.StatusNotFound,
 	sess.CodeOffline:         http.StatusFailedDependency,

@@ -257,6 +257,7 @@ func endText(r store.Session) string {
 		sess.EndNoAgent:    "the instance did not take it in time",
 		sess.EndNoClient:   "its client never came",
 		sess.EndRevoked:    "the right to it was revoked",
+		sess.EndLocked:     "it was locked",
 		sess.EndRemoved:    "its instance was removed",
 		sess.EndTampered:   "a repeated byte differed from the one on record",
 		sess.EndProtocol:   "one side broke the protocol",

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/store"
 )
 
 // Tick, Touch and Purge are what Run does, for tests that turn the clock.
@@ -21,6 +22,9 @@ func StillThere(ctx context.Context, s *Service, org sess.OrgID, i sess.Instance
 
 // Recheck is what a change of rules, or the minute (every), sets off.
 func Recheck(ctx context.Context, s *Service, every bool) error { return s.recheck(ctx, every) }
+
+// Save writes back a row that the transaction holds.
+func Save(ctx context.Context, tx *store.Tx, r *store.Session) error { return save(ctx, tx, r) }
 
 // Looking reports whether the live sessions of an organisation are being looked at again.
 func Looking(s *Service, org sess.OrgID) bool {

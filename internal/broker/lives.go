@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -18,6 +19,8 @@ type life struct {
 	grace    time.Duration
 	state    sess.State
 	endedAt  time.Time
+
+	addr netip.Addr // from where its client joined last, here
 
 	client, agent     bool      // connected to the relay of this node
 	clientAt, agentAt time.Time // since when that is so

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +23,10 @@ const (
 	watchAll = time.Minute
 )
 
+// secondLook is how long after a change live sessions are looked at once more: what was decided just before a change may be
+// committed just after it, by this node or another.
+const secondLook = 500 * time.Millisecond
+
 // maxRechecks bounds how many organisations are looked at at a time. Each is by itself: one whose rules take long to decide
 // by must not hold up the others.
 const maxRechecks = 16
@@ -34,24 +37,33 @@ type looked struct {
 
 	mu   sync.Mutex // protects the following
 	by   map[sess.OrgID]int64
-	busy map[sess.OrgID]bool // being looked at now
-	owed map[sess.OrgID]bool // to be looked at once more, when that is done
+	busy map[sess.OrgID]bool      // being looked at now
+	owed map[sess.OrgID]bool      // to be looked at once more, when that is done
+	next map[sess.OrgID]time.Time // when to take the second look after a change
 }
 
 func newLooked() *looked {
-	return &looked{places: make(chan struct{}, maxRechecks), by: map[sess.OrgID]int64{}, busy: map[sess.OrgID]bool{}, owed: map[sess.OrgID]bool{}}
+	return &looked{places: make(chan struct{}, maxRechecks), by: map[sess.OrgID]int64{}, busy: map[sess.OrgID]bool{}, owed: map[sess.OrgID]bool{}, next: map[sess.OrgID]time.Time{}}
 }
 
 // begin reports whether an organisation is to be looked at now; the caller does so then, and calls end.
-func (l *looked) begin(org sess.OrgID, version int64, every bool) bool {
+func (l *looked) begin(org sess.OrgID, version int64, every bool, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.busy[org] {
 		l.owed[org] = l.owed[org] || every
 		return false
 	}
-	if by, ok := l.by[org]; ok && by == version && !every && !l.owed[org] {
+	next, again := l.next[org]
+	again = again && !now.Before(next)
+	by, ok := l.by[org]
+	if ok && by == version && !every && !l.owed[org] && !again {
 		return false
+	}
+	if !ok || by != version {
+		l.next[org] = now.Add(secondLook)
+	} else if again {
+		delete(l.next, org)
 	}
 	l.busy[org] = true
 	delete(l.owed, org)
@@ -134,7 +146,7 @@ func (s *Service) lookAgain(ctx context.Context, every bool, wg *sync.WaitGroup,
 		return fmt.Errorf("look for changed rules: %w", err)
 	}
 	for _, o := range orgs {
-		if !s.looked.begin(o.ID, o.Rules, every) {
+		if !s.looked.begin(o.ID, o.Rules, every, s.now()) {
 			continue
 		}
 		wg.Go(func() {
@@ -167,13 +179,17 @@ type tighter struct {
 
 // withdrawn is a session that is allowed no more.
 type withdrawn struct {
-	row store.Session
-	why policy.Decision
+	row  store.Session
+	why  policy.Decision
+	lock *policy.Lock // it is locked; else nil
 }
 
 // recheckOrg decides again about the sessions of an organisation that this node looks after, ends what is allowed no more,
 // and has the controls of now hold for the others where they are stricter.
 func (s *Service) recheckOrg(ctx context.Context, org sess.OrgID) error {
+	if err := s.endLocked(ctx, org); err != nil {
+		return err
+	}
 	var gone []withdrawn
 	var tight []tighter
 	err := s.db.Read(ctx, func(tx *store.Tx) error {
@@ -188,7 +204,7 @@ func (s *Service) recheckOrg(ctx context.Context, org sess.OrgID) error {
 				return err
 			}
 			if !d.Allowed {
-				gone = append(gone, withdrawn{r, d})
+				gone = append(gone, withdrawn{row: r, why: d, lock: d.Lock})
 				continue
 			}
 			now := again.Controls(r.UserID, policy.Resource{Org: r.Org, Project: r.Project, Type: policy.TypeInstance, Instance: r.Instance})
@@ -201,10 +217,7 @@ func (s *Service) recheckOrg(ctx context.Context, org sess.OrgID) error {
 	if err != nil {
 		return fmt.Errorf("decide about live sessions again: %w", err)
 	}
-	var errs []error
-	for _, w := range gone {
-		errs = append(errs, s.withdraw(ctx, w))
-	}
+	errs := []error{s.withdrawAll(ctx, gone)}
 	for _, t := range tight {
 		errs = append(errs, s.tightened(ctx, t))
 	}
@@ -232,27 +245,11 @@ func (s *Service) again(ctx context.Context, tx *store.Tx, again *gate.Again, r 
 	return again.Decide(ctx, who, policy.SessionStart, on)
 }
 
-// withdraw ends a session that is allowed no more.
-func (s *Service) withdraw(ctx context.Context, w withdrawn) error {
-	e := ending{
-		reason: sess.EndRevoked, message: whyWithdrawn(w), who: sess.System(w.row.Org), stop: true,
-		rules: strings.Join(append(w.why.Rules, w.why.Failed...), " "),
-	}
-	err := s.endIf(ctx, w.row.Org, w.row.ID, e, func(r *store.Session) (ending, error) {
-		if r.Node != s.node {
-			return e, errNotNow
-		}
-		return e, nil
-	})
-	if errors.Is(err, errNotNow) {
-		return nil
-	}
-	return err
-}
-
 // whyWithdrawn says in words why a session is allowed no more, without what the organisation's rules say.
 func whyWithdrawn(w withdrawn) string {
 	switch {
+	case w.lock != nil:
+		return gate.WhatIsLocked(*w.lock)
 	case slices.Contains(w.why.Rules, policy.RuleSessionsOff):
 		return "the Session Manager of the organisation was turned off"
 	case w.why.Limit != "":

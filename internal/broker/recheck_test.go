@@ -134,6 +134,8 @@ func TestWithdrawnByTheClock(t *testing.T) {
 	s := w.both(w.connect())
 	w.recheck(true)
 	w.wantState(s.id, sess.StateActive)
+	w.pass(time.Second)
+	w.recheck(false) // the second look after a change
 	w.pass(time.Hour)
 	w.recheck(false)
 	w.wantState(s.id, sess.StateActive)

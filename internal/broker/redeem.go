@@ -95,6 +95,9 @@ func (s *Service) Redeem(ctx context.Context, r Redeem) (Joined, error) {
 		return Joined{}, err
 	}
 	s.lives.add(*row, s.now())
+	if c.ticket.Side == sess.SideClient {
+		s.lives.joinedFrom(row.ID, r.Addr)
+	}
 	return j, nil
 }
 

@@ -66,7 +66,7 @@ func ExitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, sess.ErrUnauthenticated):
 		return exitLogin
-	case errors.Is(err, sess.ErrDenied), errors.Is(err, sess.ErrMFA):
+	case errors.Is(err, sess.ErrDenied), errors.Is(err, sess.ErrLocked), errors.Is(err, sess.ErrMFA):
 		return exitDenied
 	case errors.Is(err, sess.ErrNotFound), errors.Is(err, sess.ErrOffline):
 		return exitNotFound

@@ -59,6 +59,9 @@ func (s *Session) ended(f wire.EndFrame) error {
 	case sess.EndRevoked:
 		message, hint = "the right to this session was taken away"+by(f.By), "sessctl whoami says what you may do"
 		code = sess.CodeDenied
+	case sess.EndLocked:
+		message, hint = "the session was ended by a lock", "an admin of the organisation can tell why, and lift it"
+		code = sess.CodeLocked
 	case sess.EndRemoved:
 		message, hint = s.Instance+" was removed"+by(f.By), "sessctl instance list"
 	case sess.EndTampered:

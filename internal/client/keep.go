@@ -245,7 +245,7 @@ func (s *Session) refused(ctx context.Context, err error) error {
 		return s.lookUp(ctx, e)
 	case sess.CodeSuperseded:
 		return s.superseded()
-	case sess.CodeNotFound, sess.CodeDenied, sess.CodeUnauthenticated, sess.CodeInvalid, sess.CodeExpired, sess.CodeRejected:
+	case sess.CodeNotFound, sess.CodeDenied, sess.CodeLocked, sess.CodeUnauthenticated, sess.CodeInvalid, sess.CodeExpired, sess.CodeRejected:
 		return e
 	default: // it may do better next time
 	}

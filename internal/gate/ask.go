@@ -86,14 +86,9 @@ func (g *Gate) Again(st *store.Tx) *Again {
 
 // Decide decides about who, of the one organisation that a is asked about. A member who may do nothing any more gets a denial.
 func (a *Again) Decide(ctx context.Context, who sess.Principal, act policy.Action, on policy.Resource) (policy.Decision, error) {
-	s, ok := a.seen[who.User]
-	if !ok {
-		var err error
-		s, err = a.gate.standing(ctx, a.tx, who.Org, who.User)
-		if err != nil && !notFound(err) {
-			return policy.Decision{}, fmt.Errorf("load member: %w", err)
-		}
-		a.seen[who.User] = s
+	s, err := a.standing(ctx, who)
+	if err != nil {
+		return policy.Decision{}, err
 	}
 	if !s.Active || s.Deleted || s.Pending {
 		return policy.Decision{}, nil
@@ -106,6 +101,20 @@ func (a *Again) Decide(ctx context.Context, who sess.Principal, act policy.Actio
 func (a *Again) Controls(who sess.UserID, on policy.Resource) sess.Effective {
 	s := a.seen[who]
 	return s.Rules.Controls(s.Grants, on)
+}
+
+// standing loads what a member is, once for each.
+func (a *Again) standing(ctx context.Context, who sess.Principal) (Standing, error) {
+	s, ok := a.seen[who.User]
+	if ok {
+		return s, nil
+	}
+	s, err := a.gate.standing(ctx, a.tx, who.Org, who.User)
+	if err != nil && !notFound(err) {
+		return s, fmt.Errorf("load member: %w", err)
+	}
+	a.seen[who.User] = s
+	return s, nil
 }
 
 // recheck is Context for what runs already: that the organisation turned the Session Manager off ends nothing, unless it

@@ -45,6 +45,8 @@ func shows(t policy.Type) policy.Action {
 		return policy.GrantShow
 	case policy.TypeIDP:
 		return policy.IDPShow
+	case policy.TypeLock:
+		return policy.LockShow
 	case policy.TypeOrg, policy.TypeLogin, policy.TypeLog:
 	}
 	return ""
@@ -73,6 +75,9 @@ func (f Find) resolve(tx *Tx) (policy.Resource, error) {
 	seen := on
 	if f.Type == policy.TypeProject && on.Type != f.Type && on.Project != "" { // what is to be made in a project is hidden with it
 		seen = policy.Resource{Org: on.Org, Project: on.Project, Type: policy.TypeProject, ID: string(on.Project)}
+	}
+	if f.Type == policy.TypeInstance && on.Type == policy.TypeLock { // what is to be locked is hidden as it is itself
+		seen.Type, seen.ID = f.Type, string(on.Instance)
 	}
 	if show := shows(f.Type); show != "" && seen.Type == f.Type && !tx.Allowed(show, seen) {
 		tx.entry.On = on // the log knows better than the answer

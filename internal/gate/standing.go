@@ -170,7 +170,8 @@ func RulesSource(ctx context.Context, st *store.Tx, org sess.OrgID) (policy.Sour
 	for _, p := range idps {
 		src.IDPs[string(p.ID)] = p.Name
 	}
-	return src, nil
+	src.Locks, err = locksOf(ctx, st, org)
+	return src, err
 }
 
 // CustomRole reads a role's row.
@@ -212,7 +213,7 @@ func (tx *Tx) load(ctx context.Context) error {
 		return tx.refuse(sess.New(sess.CodeDenied, "your account in this organisation is not active", "ask an admin of the organisation to activate it"))
 	}
 	tx.standing, tx.grants = s, s.Grants
-	return nil
+	return tx.unlocked()
 }
 
 func (tx *Tx) context() policy.Context {

@@ -110,6 +110,9 @@ func (tx *Tx) decide(ctx context.Context, find finder) error {
 	if d.Allowed {
 		return nil
 	}
+	if d.Lock != nil {
+		return tx.refuse(Locked(*d.Lock))
+	}
 	if err := tx.WantsFactor(tx.entry.Action, on); err != nil {
 		return tx.refuse(err)
 	}

@@ -238,6 +238,9 @@ func (s *Service) why(ctx context.Context, tx *gate.Tx, id string, a asked, d po
 			"limits/stage-password": "the temporary password has to be changed first",
 			"limits/stage-mfa":      "the organisation demands a second factor first",
 		}[id]
+		if strings.HasPrefix(id, "lock/") {
+			w.Words = "locked: " + st.Text
+		}
 		if strings.HasPrefix(id, "everyone/") {
 			w.Words = "everybody may do this with what is their own"
 		}

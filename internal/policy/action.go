@@ -42,7 +42,13 @@ const (
 	SessionAttach Action = "session:attach"
 	SessionEnd    Action = "session:end"
 
-	UsageShow Action = "usage:show"
+	UsageShow      Action = "usage:show"
+	SessionEndMany Action = "session:end-many"
+
+	LockAdd    Action = "lock:add"
+	LockList   Action = "lock:list"
+	LockShow   Action = "lock:show"
+	LockRemove Action = "lock:remove"
 
 	KeyCreate        Action = "key:create"
 	KeyCreateMachine Action = "key:create-machine"
@@ -143,6 +149,7 @@ const (
 	SessionDetached      Action = "session:detached"
 	SessionEnded         Action = "session:ended"
 	SessionCommands      Action = "session:commands"
+	LockExpired          Action = "lock:expired"
 	RecordingClosed      Action = "recording:closed"
 	InstanceDisconnected Action = "instance:disconnected"
 	Authenticate         Action = "authenticate" // a credential that was not accepted; refusals only
@@ -214,6 +221,11 @@ func Actions() []Info {
 		{SessionAttach, "take over a running session of one's own", everyone, true},
 		{SessionEnd, "end a session", append(manage[:len(manage):len(manage)], Everyone), true},
 		{UsageShow, "see what sessions took", []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleAuditor, Everyone}, true},
+		{SessionEndMany, "end sessions by user or instance, or all: those that one may end", everyone, false},
+		{LockAdd, "lock a user, group, instance, project, key, address or the organisation", manage, false},
+		{LockList, "list locks", oversee, false},
+		{LockShow, "see a lock", oversee, false},
+		{LockRemove, "lift a lock", manage, false},
 		{KeyCreate, "make an API key of one's own", everyone, true},
 		{KeyCreateMachine, "make an API key of a machine user", admin, false},
 		{KeyRotate, "replace an API key of one's own or of a machine user", everyone, true},
@@ -294,6 +306,7 @@ func Events() []Info {
 		{Action: SessionDetached, Summary: "the owner of a session went away; it runs on"},
 		{Action: SessionEnded, Summary: "a session ended, once, with its reason"},
 		{Action: SessionCommands, Summary: "what ran in a session: how many programs and the digest of their list, or why there is none"},
+		{Action: LockExpired, Summary: "a lock ended by itself, when its time was up"},
 		{Action: RecordingClosed, Summary: "a recording was closed; its digest is in the event"},
 		{Action: InstanceDisconnected, Summary: "an instance went offline"},
 		{Action: PasswordForgot, Summary: "a person asked for a link that sets a new password"},

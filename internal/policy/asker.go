@@ -70,7 +70,7 @@ func (a *Asker) Allows(act Action, kind sess.Kind, osUser string) bool {
 	q := question{entities: a.entities, Request: cedar.Request{
 		Principal: a.user, Action: types.NewEntityUID(actionType, types.String(act)), Resource: a.thing, Context: c,
 	}}
-	if !a.engine.judge(q, act, a.cx).Allowed {
+	if _, locked := a.engine.Lock(a.who, a.grants, act, on, a.cx); locked || !a.engine.judge(q, act, a.cx).Allowed {
 		return false
 	}
 	_, why := a.cx.Rules.limits(a.grants, act, on)

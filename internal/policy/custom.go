@@ -31,10 +31,11 @@ var (
 	osUserName = regexp.MustCompile(`^[A-Za-z0-9._@\\-]{1,64}$`)
 )
 
-// alwaysOpen are the actions that an organisation's own rules have no say in: the way in, and the way to mend the rules.
+// alwaysOpen are the actions that an organisation's own rules have no say in: the way in, the way to mend the rules, and locks,
+// which are for the moment when something is wrong.
 func alwaysOpen(act Action) bool {
 	return slices.Contains([]Action{Login, Accept, Logout, Whoami}, act) ||
-		strings.HasPrefix(string(act), "role:") || strings.HasPrefix(string(act), "policy:")
+		strings.HasPrefix(string(act), "role:") || strings.HasPrefix(string(act), "policy:") || strings.HasPrefix(string(act), "lock:")
 }
 
 // Governed reports whether an organisation's own rules have a say in act.
@@ -79,7 +80,7 @@ func BuiltIn(r sess.Role) bool {
 
 // reserved are names that a role can't have: those of roles and rules we ship, and first parts of rules' ids.
 func (e *Engine) reserved(name sess.Role) bool {
-	return BuiltIn(name) || slices.Contains(e.files, string(name)) || name == "policy" || name == "role" || name == "fixed"
+	return BuiltIn(name) || slices.Contains(e.files, string(name)) || name == "policy" || name == "lock" || name == "role" || name == "fixed"
 }
 
 // CheckRole says what is wrong with a role that somebody wants; nil: nothing. It puts the actions in order.

@@ -83,8 +83,10 @@ func (e *Engine) Statement(r *OrgRules, id string) (Statement, bool) {
 	if r == nil {
 		return Statement{}, false
 	}
-	s, ok := r.sources[id]
-	return s, ok
+	if s, ok := r.sources[id]; ok {
+		return s, true
+	}
+	return r.lockStatement(id)
 }
 
 // Schema gives the words of policies, as Cedar schemas are written, with comments.
@@ -127,6 +129,9 @@ func (e *Engine) Decide(who sess.Principal, grants []sess.Grant, act Action, on 
 	if !NeedsMember(who) {
 		return fixed(who, act, on)
 	}
+	if l, ok := e.Lock(who, grants, act, on, cx); ok {
+		return Decision{Rules: []string{l.Rule()}, Lock: &l}
+	}
 	q, ok := e.request(who, grants, act, on, cx)
 	if !ok {
 		return Decision{}
@@ -150,6 +155,9 @@ func (e *Engine) Allows(who sess.Principal, grants []sess.Grant, act Action, on 
 	}
 	if !NeedsMember(who) {
 		return fixed(who, act, on).Allowed
+	}
+	if _, locked := e.Lock(who, grants, act, on, cx); locked {
+		return false
 	}
 	q, ok := e.request(who, grants, act, on, cx)
 	if !ok || !e.judge(q, act, cx).Allowed {
@@ -251,6 +259,7 @@ func probes() map[Type]bool {
 	return map[Type]bool{
 		TypeOrg: false, TypeUser: false, TypeGroup: false, TypeKey: false, TypeLogin: false, TypeLog: false,
 		TypeProject: true, TypeInstance: true, TypeSession: true, TypeRecording: true, TypeToken: true, TypeGrant: true,
+		TypeLock: true,
 	}
 }
 

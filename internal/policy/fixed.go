@@ -23,7 +23,7 @@ func fixed(who sess.Principal, act Action, on Resource) Decision {
 		}
 	case sess.CredentialAdmin:
 		switch act {
-		case OrgCreate, OrgList, UsageShow, InviteCreate, AuditList, AuditVerify, AuditExport, SinkCreate, SinkList, SinkShow, SinkTest, SinkRemove:
+		case OrgCreate, OrgList, LockAdd, LockList, LockRemove, UsageShow, InviteCreate, AuditList, AuditVerify, AuditExport, SinkCreate, SinkList, SinkShow, SinkTest, SinkRemove:
 			return allow(true, "box-admin")
 		default:
 			return Decision{}

@@ -33,6 +33,7 @@ type Source struct {
 	Defaults sess.Controls             // for all sessions of the organisation
 	Projects map[sess.ProjectID]string // their names
 	IDPs     map[string]string         // the names of identity providers, by id
+	Locks    []Lock
 }
 
 // OrgRules are the rules that one organisation added to those we ship, compiled. Nothing in it changes; nil is none.
@@ -48,6 +49,7 @@ type OrgRules struct {
 	factors  bool
 	things   bool
 	compiled map[Text][]rule
+	locks    *locks               // nil: none
 	base     *OrgRules            // the roles alone, where there are policies
 	sources  map[string]Statement // by the id of the rule
 }
@@ -70,8 +72,10 @@ func (r *OrgRules) Version() int64 {
 	return r.version
 }
 
-// UsesGroups reports whether a rule asks which groups somebody is in.
-func (r *OrgRules) UsesGroups() bool { return r != nil && r.groups }
+// UsesGroups reports whether a rule, or a lock, asks which groups somebody is in.
+func (r *OrgRules) UsesGroups() bool {
+	return r != nil && (r.groups || r.locks != nil && r.locks.groups)
+}
 
 // UsesFactors reports whether a policy asks for the age of a second factor.
 func (r *OrgRules) UsesFactors() bool { return r != nil && r.factors }
@@ -101,6 +105,7 @@ func (e *Engine) Compile(src Source, before *OrgRules) *OrgRules {
 	r := &OrgRules{
 		version: src.Version, roles: map[sess.Role]CustomRole{}, defaults: src.Defaults, projects: src.Projects, idps: src.IDPs, sources: map[string]Statement{},
 		compiled: map[Text][]rule{}, things: len(src.Policies) > 0,
+		locks: newLocks(src.Locks),
 	}
 	var rules []rule
 	for _, c := range src.Roles {

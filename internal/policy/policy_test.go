@@ -188,6 +188,8 @@ func typeFor(a policy.Action) policy.Type {
 		return policy.TypeRecording
 	case policy.IDPShow, policy.IDPChange, policy.IDPRemove, policy.IDPTest:
 		return policy.TypeIDP
+	case policy.LockAdd, policy.LockShow, policy.LockRemove:
+		return policy.TypeLock
 	}
 	return policy.TypeOrg
 }
@@ -202,7 +204,7 @@ func TestAgainstOracle(t *testing.T) {
 	acts = append(acts, policy.Enrol, policy.InstanceConnect, policy.InviteCreate, policy.SessionStarted, "made:up", "")
 	types := []policy.Type{
 		policy.TypeOrg, policy.TypeProject, policy.TypeInstance, policy.TypeSession, policy.TypeRecording,
-		policy.TypeKey, policy.TypeToken, policy.TypeLogin, policy.TypeUser, policy.TypeGroup, policy.TypeGrant, policy.TypeLog, policy.TypeIDP, "",
+		policy.TypeKey, policy.TypeToken, policy.TypeLogin, policy.TypeUser, policy.TypeGroup, policy.TypeGrant, policy.TypeLog, policy.TypeIDP, policy.TypeLock, "",
 	}
 	projects := []sess.ProjectID{"", "prj_1", "prj_2"}
 	prop := func(t *rapid.T) {
@@ -268,6 +270,14 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 		return false
 	}
 	switch act {
+	case policy.SessionEndMany:
+		return isOrg
+	case policy.LockAdd, policy.LockRemove:
+		return on.Type == policy.TypeLock && (here[sess.RoleAdmin] || here[sess.RoleProjectAdmin])
+	case policy.LockShow:
+		return on.Type == policy.TypeLock && oversees
+	case policy.LockList:
+		return isOrg && (orgWide || anyProject)
 	case policy.IDPCreate, policy.IDPList:
 		return isOrg && here[sess.RoleAdmin]
 	case policy.IDPShow, policy.IDPChange, policy.IDPRemove, policy.IDPTest:

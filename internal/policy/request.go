@@ -40,6 +40,8 @@ func entityType(t Type) types.EntityType {
 		return "Grant"
 	case TypeIDP:
 		return "Provider"
+	case TypeLock:
+		return "Lock"
 	}
 	return ""
 }
@@ -148,14 +150,14 @@ func attributes(on Resource, cx Context) types.Record {
 		m["role"] = types.String(on.Role)
 	case TypeKey:
 		m["machine"] = types.Boolean(on.Machine)
-	case TypeOrg, TypeProject, TypeToken, TypeLogin, TypeUser, TypeLog, TypeIDP:
+	case TypeOrg, TypeProject, TypeToken, TypeLogin, TypeUser, TypeLog, TypeIDP, TypeLock:
 	}
 	switch on.Type {
 	case TypeSession, TypeRecording, TypeKey, TypeLogin, TypeUser:
 		if on.Owner != "" {
 			m["owner"] = userUID(on.Owner)
 		}
-	case TypeOrg, TypeProject, TypeInstance, TypeToken, TypeGroup, TypeGrant, TypeLog, TypeIDP:
+	case TypeOrg, TypeProject, TypeInstance, TypeToken, TypeGroup, TypeGrant, TypeLog, TypeIDP, TypeLock:
 	}
 	return types.NewRecord(m)
 }

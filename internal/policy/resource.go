@@ -19,6 +19,7 @@ const (
 	TypeGroup     Type = "group"
 	TypeGrant     Type = "grant"
 	TypeIDP       Type = "idp"
+	TypeLock      Type = "lock"
 	TypeLog       Type = "log" // the audit log of an organisation
 )
 
@@ -71,6 +72,8 @@ type Decision struct {
 	Failed []string
 	// Limit says which control of a role stands against what the roles permit, for the person; the Rules are its role's.
 	Limit string
+	// Lock is the lock that bars it, whatever rules say; nil: none does.
+	Lock *Lock
 }
 
 // Scope says which things of a type somebody may do an action to, in a form that a query can use. It is made from the

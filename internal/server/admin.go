@@ -57,6 +57,7 @@ func (s *Server) serveAdmin() (*http.Server, net.Listener, error) {
 	}))
 	s.serveAdminOrgs(mux)
 	s.serveAdminUsage(mux)
+	s.serveAdminLocks(mux)
 	mux.HandleFunc("GET /admin/verify-audit", adminHandler(s, func(r *http.Request) ([]auditResult, error) { return s.verifyAllAudit(r.Context()) }))
 	return &http.Server{Handler: s.outer(mux), ReadHeaderTimeout: readHeaderTimeout}, l, nil
 }
@@ -114,7 +115,7 @@ func adminCommand(p Process) *cobra.Command {
 		},
 	}
 	adminFlags(link, verify)
-	cmd.AddCommand(link, verify, adminOrgCommand(p), adminUsageCommand(p))
+	cmd.AddCommand(link, verify, adminOrgCommand(p), adminUsageCommand(p), adminLockCommand(p))
 	return cmd
 }
 

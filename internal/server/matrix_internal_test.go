@@ -67,7 +67,7 @@ var matrixRoles = []sess.Role{"", sess.RoleAdmin, sess.RoleProjectAdmin, sess.Ro
 var shownBy = map[string]policy.Action{
 	"instance": policy.InstanceShow, "session": policy.SessionShow, "recording": policy.RecordingShow, "token": policy.TokenList,
 	"key": policy.KeyList, "group": policy.GroupShow, "project": policy.ProjectShow, "grant": policy.GrantShow, "idp": policy.IDPShow,
-	"user": policy.UserShow,
+	"user": policy.UserShow, "lock": policy.LockShow,
 }
 
 var slot = regexp.MustCompile(`\{([a-z_]+)\}`)
@@ -380,6 +380,10 @@ func besides() map[string]string {
 		"GET /healthz":      "public",
 		"GET /readyz":       "public",
 		"/":                 "nothing",
+
+		"GET /admin/locks":    "at the socket of the box's owner",
+		"POST /admin/locks":   "at the socket of the box's owner",
+		"DELETE /admin/locks": "at the socket of the box's owner",
 
 		"POST /admin/link":        "on the data directory's socket, for who may open that",
 		"GET /admin/verify-audit": "on the data directory's socket, for who may open that",

@@ -99,6 +99,8 @@ func (o *matrixOrg) make(kind string, owner member) thing {
 	case "idp": // there can be few at a time
 		o.w.sql("DELETE FROM idp WHERE org = $1 AND id NOT IN (SELECT id FROM idp WHERE org = $1 ORDER BY created_at LIMIT 3)", o.org)
 		return create("/v1/idps", `{"name":"`+name+`","kind":"github","secret":"s","settings":{"client_id":"c","allow_orgs":["o"]}}`)
+	case "lock":
+		return thing{id: create("/v1/locks", `{"kind":"user","target":"`+string(o.member("").id)+`"}`).id}
 	case "role": // known by its name
 		o.send(http.MethodPost, "/v1/roles", `{"name":"`+name+`","actions":["instance:list"]}`)
 		return thing{id: name}

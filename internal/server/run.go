@@ -36,7 +36,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	var wg sync.WaitGroup // the loops below
-	failed := make(chan error, 3)
+	failed := make(chan error, 8)
 	start := func(what string, f func() error) {
 		wg.Go(func() {
 			if err := f(); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -49,6 +49,7 @@ func (s *Server) Run(ctx context.Context) error {
 	start("expiry", func() error { return s.broker.Run(background) })
 	start("audit log", func() error { s.sequencer.Run(background); return nil })
 	start("people", func() error { s.identity.Run(background); return nil })
+	start("locks", func() error { s.identity.RunLocks(background); return nil })
 	if s.mailer != nil {
 		start("mail", func() error { s.mailer.Run(background); return nil })
 	}

@@ -11,6 +11,7 @@ const (
 	CodeInvalid         Code = "invalid"         // the request itself is wrong; repeating it is pointless
 	CodeUnauthenticated Code = "unauthenticated" // no login, or it expired or was revoked
 	CodeDenied          Code = "denied"          // who you are is known, and policy says no
+	CodeLocked          Code = "locked"          // you, or what you ask for, is locked; the message says by what and why
 	CodeMFA             Code = "mfa"             // a second factor has to be shown, or enrolled, first
 	CodeNotFound        Code = "not_found"       // no such thing, or not visible to you
 	CodeOffline         Code = "offline"         // the instance exists but can't be reached now
@@ -40,6 +41,7 @@ var (
 	ErrInvalid         = &Error{Code: CodeInvalid}
 	ErrUnauthenticated = &Error{Code: CodeUnauthenticated}
 	ErrDenied          = &Error{Code: CodeDenied}
+	ErrLocked          = &Error{Code: CodeLocked}
 	ErrMFA             = &Error{Code: CodeMFA}
 	ErrNotFound        = &Error{Code: CodeNotFound}
 	ErrOffline         = &Error{Code: CodeOffline}

@@ -27,6 +27,7 @@ const (
 	EndNoAgent    EndReason = "no_agent"    // the agent did not take the offer in time
 	EndNoClient   EndReason = "no_client"   // the client never came
 	EndRevoked    EndReason = "revoked"     // the right to it went away: login, key, grant or user
+	EndLocked     EndReason = "locked"      // a lock was put on its user, key, address, instance, project or organisation
 	EndRemoved    EndReason = "removed"     // its instance was removed
 	EndTampered   EndReason = "tampered"    // a repeated byte differed from the one on record
 	EndProtocol   EndReason = "protocol"    // one side broke the protocol and made no progress

@@ -51,7 +51,7 @@ func newWorld(t *testing.T, db *store.DB, orgs ...string) *world {
 	}
 	err := db.Write(t.Context(), func(tx *store.Tx) error {
 		for _, table := range w.tables {
-			if slices.Contains([]string{"node", "login_failure", "login_flow", "login_place", "login_block"}, table) {
+			if slices.Contains([]string{"node", "login_failure", "login_flow", "login_place", "login_block", "box_lock"}, table) {
 				for _, variant := range append([]map[string]any{nil}, variants[table]...) {
 					if err := w.insert(t.Context(), tx.SQL(), table, w.row(table, orgs[0], variant)); err != nil {
 						return err
@@ -115,6 +115,7 @@ var variants = map[string][]map[string]any{
 	"person":         {{"id": "usr_temp", "email": "temp", "password_expires_at": timeExpires}},
 	"member":         {{"user_id": "usr_gone", "name": "gone", "deleted_at": timeCreated}, {"user_id": "usr_invited", "name": "invited", "pending": 1}},
 	"team":           {{"id": "grp_other", "name": "other"}},
+	"lock":           {{"id": "lck_short", "expires_at": timeExpires}},
 	"team_member":    {{"source": "idp"}},
 	"login":          {{"id": "log_mfa", "hash": "mfa", "mfa_at": timeCreated}},
 	"login_flow": {
@@ -131,7 +132,7 @@ var onlyA = map[string]map[string][]map[string]any{
 // perOrg tells the columns whose values are unique on the server.
 func perOrg(table, col string) bool {
 	switch table + "." + col {
-	case "org.id", "org.name", "instance.id", "idp.id", "session.id", "member.name", "org_former_name.name":
+	case "org.id", "org.name", "lock.id", "instance.id", "idp.id", "session.id", "member.name", "org_former_name.name":
 		return true
 	case "login_flow.org":
 		return false

@@ -54,6 +54,16 @@ type AuditHash struct {
 	Hash string
 }
 
+type BoxLock struct {
+	ID        sess.LockID
+	Kind      sess.LockKind
+	Target    string
+	Name      string
+	Reason    string
+	CreatedAt int64
+	ExpiresAt *int64
+}
+
 type Connection struct {
 	Org     sess.OrgID
 	Session sess.SessionID
@@ -152,6 +162,20 @@ type Invite struct {
 	UsedAt    *int64
 	Kind      string
 	Mail      string
+}
+
+type Lock struct {
+	Org       sess.OrgID
+	ID        sess.LockID
+	Kind      sess.LockKind
+	Target    string
+	Name      string
+	Project   sess.ProjectID
+	OrgWide   int64
+	Reason    string
+	MadeBy    string
+	CreatedAt int64
+	ExpiresAt *int64
 }
 
 type Login struct {

@@ -27,6 +27,9 @@ var everyOrg = map[string]string{
 	"AnyIDP":                  "whether a browser can be needed at all is said to everybody, and nothing else",
 
 	"FormerOrgsOfName": "a name is taken on the whole server: whoever wants it is told that, and not by whom",
+	"GetLockByID":      "the owner of the box names a lock of any org",
+	"ListLocksOfBox":   "the owner of the box lists the locks of all orgs",
+	"ListExpiredLocks": "housekeeping: locks that ran out are cleared away",
 
 	"ListAllOrgs":    "the owner of the box lists all organisations",
 	"ListMyOrgs":     "a person is told where they are a member: their id is what asks",
@@ -56,7 +59,7 @@ var everyOrg = map[string]string{
 // boxTables have no org.
 // They belong to the box; a person's passwords and reset links are the same in every org.
 // So do logins under way, and what guards them: nobody is known when one begins.
-var boxTables = []string{"org", "person", "node", "login_failure", "password_history", "reset_link", "login_flow", "login_place", "login_block"}
+var boxTables = []string{"org", "person", "node", "login_failure", "password_history", "reset_link", "login_flow", "login_place", "login_block", "box_lock"}
 
 // tenantColumn gives the column of a table that says whose a row is; none for tables of the box.
 func tenantColumn(t *testing.T, table string) string {

@@ -26,6 +26,7 @@ var queryArgs = map[string]any{
 	"GuessLoginChallenge.most": 5, "GuessLoginChallenge.now": timeCreated, "PurgeLoginChallenges.expires_at": timeExpires + 1,
 	"PutLoginBlock.strikes": 78, "PurgeLoginBlocks.blocked_until": timeExpires + 1,
 
+	"InsertLock.id": "lck_new", "InsertBoxLock.id": "lck_new", "ListLocks.kind": "", "ListExpiredLocks.expires_at": timeExpires + 1,
 	"InsertSessionParams.session":  "ses_detached_ORG",
 	"ListSessionsByPrefix.pattern": "ses_%",
 	"ListSessions.state":           "all", "ListSessions.instance": "", "ListSessions.person": "", "ListSessions.only_of": "", "ListSessions.pattern": "%", "ListSessions.started_only": 0,

@@ -110,7 +110,38 @@ CREATE INDEX audit_event_address ON audit_event (log, address, created_at, id) W
 CREATE INDEX audit_event_unfilled ON audit_event (log) WHERE area = '';
 DROP INDEX audit_event_session;
 
+-- Locks: what is barred, whatever rules allow, until the lock is removed or runs out.
+CREATE TABLE lock (
+    org        TEXT NOT NULL REFERENCES org (id),
+    id         TEXT NOT NULL UNIQUE,
+    kind       TEXT NOT NULL, -- user, group, instance, project, key, address, org
+    target     TEXT NOT NULL, -- id of what is locked; of an address the network
+    name       TEXT NOT NULL, -- of what is locked, as it was called then, for people
+    project    TEXT NOT NULL, -- of an instance or a project; else empty
+    org_wide   BIGINT NOT NULL, -- 1: made by somebody who may lock anything in the org; the admin of a project does not lift it
+    reason     TEXT NOT NULL,
+    made_by    TEXT NOT NULL, -- name, for people
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT, -- null: until it is removed
+    PRIMARY KEY (org, id)
+);
+CREATE INDEX lock_list ON lock (org, created_at, id);
+CREATE INDEX lock_expiry ON lock (expires_at) WHERE expires_at IS NOT NULL;
+
+-- Locks that the box's owner put: on an address for every org, or on an org.
+CREATE TABLE box_lock (
+    id         TEXT PRIMARY KEY,
+    kind       TEXT NOT NULL, -- address, org
+    target     TEXT NOT NULL, -- the network, or the org's id
+    name       TEXT NOT NULL, -- for people
+    reason     TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT
+);
+
 -- +goose Down
+DROP TABLE box_lock;
+DROP TABLE lock;
 DROP INDEX audit_event_area;
 DROP INDEX audit_event_action;
 DROP INDEX audit_event_who;
