@@ -155,6 +155,8 @@ const (
 	Authenticate         Action = "authenticate" // a credential that was not accepted; refusals only
 	PasswordForgot       Action = "password:forgot"
 	MailFailed           Action = "mail:failed"
+	SinkStalled          Action = "sink:stalled"
+	SinkResumed          Action = "sink:resumed"
 )
 
 // Info describes an Action for documentation, and for the hint of a refusal.
@@ -311,6 +313,8 @@ func Events() []Info {
 		{Action: InstanceDisconnected, Summary: "an instance went offline"},
 		{Action: PasswordForgot, Summary: "a person asked for a link that sets a new password"},
 		{Action: MailFailed, Summary: "a mail to a person could not be sent"},
+		{Action: SinkStalled, Summary: "a place that the audit log is streamed to takes nothing, several times in a row; nothing is lost"},
+		{Action: SinkResumed, Summary: "a place that the audit log is streamed to takes events again, from where it was"},
 		{Action: Authenticate, Summary: "a credential was not accepted; refusals only, those of one address within 10 s in one event"},
 	}
 }

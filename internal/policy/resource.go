@@ -20,7 +20,8 @@ const (
 	TypeGrant     Type = "grant"
 	TypeIDP       Type = "idp"
 	TypeLock      Type = "lock"
-	TypeLog       Type = "log" // the audit log of an organisation
+	TypeLog       Type = "log"  // the audit log of an organisation
+	TypeSink      Type = "sink" // where that is streamed to; decided about as the organisation's
 )
 
 // Resource is the thing that an action is about, as far as rules and the audit log want to know it. Org and Type are

@@ -165,6 +165,11 @@ func matrixEntries() map[string]entry {
 		"audit-show":        {act: policy.AuditShow},
 		"audit-prove":       {act: policy.AuditProve},
 		"audit-checkpoint":  {act: policy.AuditProve},
+		"sink-create":       {act: policy.SinkCreate, body: `{"name":"{new}","url":"https://example.com/"}`},
+		"sink-list":         {act: policy.SinkList},
+		"sink-show":         {act: policy.SinkShow},
+		"sink-test":         {act: policy.SinkTest},
+		"sink-remove":       {act: policy.SinkRemove},
 		"audit-consistency": {act: policy.AuditProve, query: "from=1"},
 	}
 }

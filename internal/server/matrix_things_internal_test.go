@@ -72,6 +72,12 @@ func (o *matrixOrg) make(kind string, owner member) thing {
 	switch kind {
 	case "instance":
 		return o.enrol(name)
+	case "sink":
+		if old, ok := o.send(http.MethodGet, "/v1/audit/sinks", "")["items"].([]any); ok && len(old) > 5 { // there are few at a time
+			o.w.ask(operation{id: "making room", method: http.MethodDelete, path: "/v1/audit/sinks/" + str(old[len(old)-1].(map[string]any)["id"])}, o.w.login(o.admin, nil), nil, "")
+		}
+		sink, _ := o.send(http.MethodPost, "/v1/audit/sinks", `{"name":"`+name+`","url":"https://127.0.0.1:1/"}`)["sink"].(map[string]any)
+		return thing{id: str(sink["id"]), name: name}
 	case "event":
 		items, _ := o.send(http.MethodGet, "/v1/audit?limit=1", "")["items"].([]any)
 		raw, err := base64.StdEncoding.DecodeString(str(items[0].(map[string]any)["raw"]))

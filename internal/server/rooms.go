@@ -59,7 +59,7 @@ func (s *Server) openRooms(ctx context.Context) error {
 	}
 	s.trail = trail.New(trail.Config{
 		Gate: s.gate, DB: s.store, Sequencer: s.sequencer, Key: s.signer.VerifierKey(), Sealer: s.identity, Node: sess.NodeID(node),
-		Version: s.cfg.Version, Guard: outbound.Guard{AllowPrivate: s.cfg.WebhookAllowPrivate}, Now: s.now, Log: s.log,
+		Version: s.cfg.Version, Host: s.public.Hostname(), Guard: outbound.Guard{AllowPrivate: s.cfg.WebhookAllowPrivate}, Now: s.now, Log: s.log,
 	})
 	return s.broker.Recover(ctx) //nolint:wrapcheck // it says everything
 }

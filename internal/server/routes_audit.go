@@ -20,6 +20,11 @@ func (s *Server) routesAudit(mux *http.ServeMux) {
 	bind(s, api.GetCheckpoint, noIn(s.trail.Checkpoint))
 	bind(s, api.ProveEvent, s.trail.Prove)
 	bind(s, api.ProveConsistency, s.trail.Consistency)
+	bind(s, api.CreateSink, s.trail.CreateSink)
+	bind(s, api.ListSinks, noIn(s.trail.ListSinks))
+	bind(s, api.GetSink, s.trail.GetSink)
+	bind(s, api.TestSink, s.trail.TestSink)
+	bind(s, api.RemoveSink, noOutIn(s.trail.RemoveSink))
 	mux.HandleFunc("GET "+api.PathAuditExport, s.stream(s.auditExport))
 	mux.HandleFunc("GET "+api.PathAuditWatch, s.stream(s.auditWatch))
 }

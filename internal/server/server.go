@@ -75,7 +75,7 @@ type Server struct {
 	conns        *conns
 	draining     atomic.Bool
 	leaving      chan struct{} // closed when the server begins to stop: answers without an end end
-	adminLink    string // of this start, while nobody has accepted
+	adminLink    string        // of this start, while nobody has accepted
 }
 
 // New makes a server from cfg: it opens the store, loads or makes the keys, listens on the port (but answers only once

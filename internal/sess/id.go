@@ -86,6 +86,9 @@ func NewIDPID() IDPID { return IDPID(newID("idp")) }
 // NewEventID returns a fresh identifier of an audit event.
 func NewEventID() EventID { return EventID(newID("evt")) }
 
+// NewSinkID returns a fresh identifier of a place that an audit log is streamed to.
+func NewSinkID() string { return newID("snk") }
+
 // NewBootID returns a fresh identifier of one run of an agent.
 func NewBootID() BootID { return BootID(newID("boo")) }
 

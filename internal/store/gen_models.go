@@ -54,6 +54,27 @@ type AuditHash struct {
 	Hash string
 }
 
+type AuditSink struct {
+	Log         string
+	ID          string
+	Name        string
+	Kind        string
+	URL         string
+	Format      string
+	CA          string
+	Secret      string
+	Local       int64
+	CreatedAt   int64
+	CreatedBy   string
+	NextIdx     int64
+	DeliveredAt *int64
+	Failures    int64
+	Problem     string
+	FailedAt    *int64
+	Node        sess.NodeID
+	LeasedUntil int64
+}
+
 type BoxLock struct {
 	ID        sess.LockID
 	Kind      sess.LockKind

@@ -50,6 +50,8 @@ var everyOrg = map[string]string{
 	"ListOtherNodes":               "nodes look after each other's connections, of all orgs",
 	"ListCredentialsOfNode":        "a node looks after the sessions it relays, of all orgs",
 	"ListSessionsOfDeadKeys":       "a node looks after the sessions it relays, of all orgs",
+	"ListFreeAuditSinks":           "a node streams the logs of all orgs",
+	"ReleaseAuditSinks":            "a node that stops gives up what it streams, of all orgs",
 	"ForgetLinksOfNode":            "a node that starts forgets the links it had, of all orgs",
 	"PurgeSessionParams":           "housekeeping by age",
 	"PurgeTickets":                 "housekeeping by age",

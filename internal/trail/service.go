@@ -33,6 +33,7 @@ type Config struct {
 	Sealer    Sealer
 	Node      sess.NodeID
 	Version   string           // of the server, for exports
+	Host      string           // that messages are said to come from
 	Guard     outbound.Guard   // the addresses that organisations may have their log streamed to
 	Now       func() time.Time // nil: time.Now
 	Log       *slog.Logger     // nil: nothing is logged

@@ -139,7 +139,34 @@ CREATE TABLE box_lock (
     expires_at BIGINT
 );
 
+-- Where a log is streamed to. next_idx is the cursor: the place of the first event that was not taken yet.
+CREATE TABLE audit_sink (
+    log          TEXT NOT NULL,
+    id           TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    kind         TEXT NOT NULL, -- webhook, syslog
+    url          TEXT NOT NULL,
+    format       TEXT NOT NULL, -- json, ocsf
+    ca           TEXT NOT NULL, -- PEM
+    secret       TEXT NOT NULL, -- sealed
+    local        BIGINT NOT NULL, -- 1: the box's owner made it, and it may go to this machine
+    created_at   BIGINT NOT NULL,
+    created_by   TEXT NOT NULL,
+    next_idx     BIGINT NOT NULL,
+    delivered_at BIGINT, -- last
+    failures     BIGINT NOT NULL DEFAULT 0, -- in a row
+    problem      TEXT NOT NULL DEFAULT '', -- of the last one
+    failed_at    BIGINT,
+    node         TEXT NOT NULL DEFAULT '', -- that streams it
+    leased_until BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (log, id),
+    UNIQUE (log, name)
+);
+CREATE INDEX audit_sink_free ON audit_sink (leased_until);
+CREATE INDEX audit_sink_of_node ON audit_sink (node);
+
 -- +goose Down
+DROP TABLE audit_sink;
 DROP TABLE box_lock;
 DROP TABLE lock;
 DROP INDEX audit_event_area;
