@@ -109,21 +109,21 @@ func (h *held) silence() string {
 	return "nothing was sent"
 }
 
-// warning tells the person of an end that is near.
+// warning tells the person of an end that is near, in a line.
 func (h *held) warning(c clocked, left time.Duration) string {
-	in := fmt.Sprintf("this session ends in %d s: ", int((left+time.Second-1)/time.Second))
+	in := fmt.Sprintf("this session ends in %d s", int((left+time.Second-1)/time.Second))
 	switch c {
 	case clockIdle:
-		stay := "press a key to stay"
+		stay := "you press a key"
 		if !h.tty {
-			stay = "it goes on when something is sent"
+			stay = "something is sent"
 		}
-		return fmt.Sprintf("%s%s for a while, and %s allows %s; %s", in, h.silence(), h.by.Source(sess.ControlIdle), sess.FormatDuration(h.by.Idle()), stay)
+		return fmt.Sprintf("%s unless %s: it is idle (%s, %s)", in, stay, sess.FormatDuration(h.by.Idle()), h.by.Source(sess.ControlIdle))
 	case clockMax:
-		return fmt.Sprintf("%s%s allows %s", in, h.by.Source(sess.ControlMax), sess.FormatDuration(h.by.Longest()))
+		return fmt.Sprintf("%s: it may run for %s (%s)", in, sess.FormatDuration(h.by.Longest()), h.by.Source(sess.ControlMax))
 	case clockLogin, clocks:
 	}
-	return fmt.Sprintf("%sits %s runs out then, and %s has it end with that", in, h.credential(), h.by.Source(sess.ControlEndWithLogin))
+	return fmt.Sprintf("%s: its %s runs out (%s)", in, h.credential(), h.by.Source(sess.ControlEndWithLogin))
 }
 
 // clockEnd is an end that has come, as it was seen.

@@ -83,7 +83,7 @@ func TestIdleTimeout(t *testing.T) {
 		w.run(239 * time.Second)
 		w.wantNoNotice()
 		w.run(2 * time.Second)
-		w.wantNotice(s.id, "ends in 60 s", "the role hurry", "5m", "goes on when something is sent")
+		w.wantNotice(s.id, "ends in 60 s unless something is sent: it is idle (5m, the role hurry)")
 		// What is sent within the warning postpones the end.
 		w.relay.typing(s.id)
 		w.run(239 * time.Second)
@@ -136,7 +136,7 @@ func TestLongestDuration(t *testing.T) {
 		}
 		w.wantNoNotice()
 		w.run(11 * time.Second)
-		w.wantNotice(s.id, "ends in 60 s: the role short allows 3m20s")
+		w.wantNotice(s.id, "ends in 60 s: it may run for 3m20s (the role short)")
 		w.run(60 * time.Second)
 		w.wantEnd(s.id, sess.EndMaxDuration)
 		if r := w.row(s.id); r.EndMessage != "3m20s is the limit of the role short" {
@@ -180,7 +180,7 @@ func TestEndsWithLogin(t *testing.T) {
 		w.run(35 * time.Second)
 		w.wantNoNotice()
 		w.run(10 * time.Second)
-		w.wantNotice(s.id, "its login runs out", "the role tied")
+		w.wantNotice(s.id, "its login runs out (the role tied)")
 		w.run(60 * time.Second)
 		w.wantEnd(s.id, sess.EndLoginExpired)
 		w.wantState(free.id, sess.StateActive)

@@ -17,13 +17,12 @@ const noLimit = "none"
 
 // controlFlags are the controls of a role as flags.
 type controlFlags struct {
-	osUsers, kinds        []string
-	idle, longest, grace  string
-	withLogin, reason     bool
-	sessions, connections int64
-	recording, input      string
-	noLinks               bool
-	moderators            int64
+	osUsers, kinds                    []string
+	idle, longest, grace              string
+	withLogin, reason                 bool
+	sessions, connections, moderators string
+	recording, input                  string
+	noLinks                           bool
 }
 
 func (f *controlFlags) add(c *cobra.Command) {
@@ -34,13 +33,13 @@ func (f *controlFlags) add(c *cobra.Command) {
 	fl.StringVar(&f.longest, "max-duration", "", "end a session that ran for this `TIME`")
 	fl.StringVar(&f.grace, "grace", "", "end a session whose owner is away for this `TIME`; none: as its kind says")
 	fl.BoolVar(&f.withLogin, "end-with-login", false, "end a session when the login or key that started it ends or runs out")
-	fl.Int64Var(&f.sessions, "max-sessions", 0, "let each holder have only so many sessions at a time")
-	fl.Int64Var(&f.connections, "max-connections", 0, "let each holder be connected to only so many sessions at a time")
+	fl.StringVar(&f.sessions, "max-sessions", "", "let each holder have only `N` sessions at a time")
+	fl.StringVar(&f.connections, "max-connections", "", "let each holder be connected to only `N` sessions at a time")
 	fl.BoolVar(&f.reason, "require-reason", false, "have whoever starts a session say why")
 	fl.StringVar(&f.recording, "recording", "", "`MODE` of recording: strict (no recorder, no session), on or off")
 	fl.StringVar(&f.input, "record-input", "", "`MODE` of recording what is typed: on, masked (not while the terminal does not echo) or off")
 	fl.BoolVar(&f.noLinks, "no-recording-links", false, "let nobody share recordings of its sessions by a link")
-	fl.Int64Var(&f.moderators, "moderators", 0, "let a session run only while `N` moderators are there")
+	fl.StringVar(&f.moderators, "moderators", "", "let a session run only while `N` moderators are there")
 }
 
 // read gives what the flags that were given change.
@@ -60,17 +59,24 @@ func (f *controlFlags) read(cmd *cobra.Command) (api.ControlsSet, error) {
 	for _, x := range []struct {
 		flag, value string
 		to          **int64
-	}{{"idle-timeout", f.idle, &s.IdleSeconds}, {"max-duration", f.longest, &s.MaxSeconds}, {"grace", f.grace, &s.GraceSeconds}} {
+		read        func(string) (int64, error)
+	}{
+		{"idle-timeout", f.idle, &s.IdleSeconds, seconds},
+		{"max-duration", f.longest, &s.MaxSeconds, seconds},
+		{"grace", f.grace, &s.GraceSeconds, seconds},
+		{"max-sessions", f.sessions, &s.Sessions, count},
+		{"max-connections", f.connections, &s.Connections, count},
+		{"moderators", f.moderators, &s.Moderators, count},
+	} {
 		if !given(x.flag) {
 			continue
 		}
-		n, err := seconds(x.value)
+		n, err := x.read(x.value)
 		if err != nil {
 			return s, &usageError{cmd: cmd, err: fmt.Errorf("--%s: %w", x.flag, err)}
 		}
 		*x.to = &n
 	}
-	s.Sessions, s.Connections, s.Moderators = ifGiven(cmd, "max-sessions", &f.sessions), ifGiven(cmd, "max-connections", &f.connections), ifGiven(cmd, "moderators", &f.moderators)
 	s.EndWithLogin, s.ReasonRequired = ifGiven(cmd, "end-with-login", &f.withLogin), ifGiven(cmd, "require-reason", &f.reason)
 	s.NoLinks = ifGiven(cmd, "no-recording-links", &f.noLinks)
 	if given("recording") {
@@ -107,6 +113,18 @@ func seconds(v string) (int64, error) {
 	}
 	d, err := sess.ParseDuration(v)
 	return int64(d / time.Second), err
+}
+
+// count reads a number; none and nothing are 0.
+func count(v string) (int64, error) {
+	if v = without(v); v == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%q is no number", v)
+	}
+	return n, nil
 }
 
 // controlFields shows controls, each with where it comes from if that is known.

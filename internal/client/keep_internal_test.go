@@ -40,6 +40,7 @@ func TestEveryEndHasWords(t *testing.T) {
 	for _, r := range []sess.EndReason{
 		sess.EndExit, sess.EndEnded, sess.EndAgentLost, sess.EndAgentGone, sess.EndDetached, sess.EndRejected, sess.EndNoAgent, sess.EndNoClient,
 		sess.EndRevoked, sess.EndRemoved, sess.EndTampered, sess.EndProtocol, sess.EndRecording, sess.EndTimeout, sess.EndServerLost,
+		sess.EndIdle, sess.EndMaxDuration, sess.EndLoginExpired,
 	} {
 		var e *sess.Error
 		if !errors.As(s.ended(wire.EndFrame{Reason: r}), &e) {
@@ -102,3 +103,4 @@ type countingUI struct{ held int }
 func (u *countingUI) hold(string) { u.held++ }
 func (u *countingUI) release()    {}
 func (u *countingUI) say(string)  {}
+func (u *countingUI) warn(string) {}

@@ -46,6 +46,8 @@ func (u *lineUI) say(text string) {
 	fmt.Fprintf(u.w, "sessctl: %s\n", text)
 }
 
+func (u *lineUI) warn(text string) { u.say(text) }
+
 // close takes a state away that did not come to a good end.
 func (u *lineUI) close() {
 	u.mu.Lock()

@@ -64,10 +64,11 @@ func newSession(c *Client, key sessionKey, t api.Ticket, kind sess.Kind, p sess.
 type ui interface {
 	hold(text string) // shows a state until release or the next hold
 	release()
-	say(text string) // shows a line that stays
+	say(text string)  // shows a line that stays
+	warn(text string) // says what the server has to tell: not into a screen that a program has for itself
 }
 
-func (s *Session) notice(text string) { s.ui.say(printable(text)) }
+func (s *Session) notice(text string) { s.ui.warn(printable(text)) }
 
 // onPeer keeps the latest news only; it is called from the connection's reader and must not wait.
 func (s *Session) onPeer(here bool) {

@@ -49,6 +49,8 @@ type terminal struct {
 	held   string // a state that is shown, or waits for a good moment
 	shown  bool
 	lines  []string // lines that wait for a good moment
+	later  []string // lines that wait until a full-screen program has given the terminal back
+	titled int      // so many of them were told by bell and title
 	closed bool     // it is the user's again: no state is shown any more
 }
 
@@ -94,10 +96,11 @@ func (t *terminal) close() {
 	if undo := t.screen.restore(); len(undo) > 0 && isTerminal(t.o.Out) {
 		_, _ = t.o.Out.Write(undo)
 	}
-	for _, l := range t.lines {
+	t.untitle()
+	for _, l := range append(t.lines, t.later...) {
 		t.print(l)
 	}
-	t.lines = nil
+	t.lines, t.later = nil, nil
 	if t.state != nil {
 		_ = term.Restore(int(t.o.In.Fd()), t.state)
 		t.state = nil
@@ -122,7 +125,7 @@ func (t *terminal) Write(p []byte) (int, error) {
 	defer t.mu.Unlock()
 	n, err := t.o.Out.Write(p)
 	t.screen.feed(p[:n])
-	if (t.held != "" && !t.shown || len(t.lines) > 0) && t.screen.ground() {
+	if (t.held != "" && !t.shown || len(t.lines) > 0 || len(t.later) > 0) && t.screen.ground() {
 		t.flush()
 	}
 	return n, err
@@ -165,6 +168,9 @@ func (t *terminal) say(text string) {
 func (t *terminal) flush() {
 	if !t.screen.ground() {
 		return
+	}
+	if len(t.later) > 0 {
+		t.flushLater()
 	}
 	for _, l := range t.lines {
 		t.print(l)
