@@ -71,6 +71,13 @@ const (
 	// RecordingCommands is to see the programs that ran in a session: their arguments tell as much as a recording.
 	RecordingCommands Action = "recording:commands"
 
+	RecordingShare      Action = "recording:share"
+	RecordingListShares Action = "recording:list-shares"
+	RecordingUnshare    Action = "recording:unshare"
+	RecordingOpen       Action = "recording:open"
+	RecordingHold       Action = "recording:hold"
+	RecordingRelease    Action = "recording:release"
+
 	OrgList   Action = "org:list"
 	OrgShow   Action = "org:show"
 	OrgUse    Action = "org:use"
@@ -151,6 +158,7 @@ const (
 	SessionCommands      Action = "session:commands"
 	LockExpired          Action = "lock:expired"
 	RecordingClosed      Action = "recording:closed"
+	RecordingExpired     Action = "recording:expired"
 	InstanceDisconnected Action = "instance:disconnected"
 	Authenticate         Action = "authenticate" // a credential that was not accepted; refusals only
 	PasswordForgot       Action = "password:forgot"
@@ -180,11 +188,11 @@ func Actions() []Info {
 		manage    = []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin}
 		operate   = []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleOperator}
 		look      = []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleOperator, sess.RoleSupport, sess.RoleReadOnly, sess.RoleAuditor}
-		recorded  = []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleOperator, sess.RoleReadOnly, sess.RoleAuditor}
+		recorded  = []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleReadOnly, sess.RoleAuditor}
 		oversee   = []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleReadOnly, sess.RoleAuditor}
 		overseers = []sess.Role{sess.RoleAdmin, sess.RoleReadOnly, sess.RoleAuditor}
 		evidence  = []sess.Role{sess.RoleAdmin, sess.RoleAuditor}
-		replay    = []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleOperator, sess.RoleAuditor}
+		replay    = []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleAuditor}
 		everyone  = []sess.Role{Everyone}
 	)
 	return []Info{
@@ -216,7 +224,7 @@ func Actions() []Info {
 		{InstanceMove, "move an instance from or to a project", manage, false},
 		{InstanceRemove, "remove an instance", manage, false},
 		{SessionStart, "start a session on an instance", operate, false},
-		{SessionList, "list sessions", look, false},
+		{SessionList, "list sessions", append(look[:len(look):len(look)], Everyone), false},
 		{SessionShow, "see a session", append(look[:len(look):len(look)], Everyone), true},
 		{SessionRedeem, "join a session with its ticket", everyone, true},
 		{SessionResume, "get a fresh ticket for a session of one's own", everyone, true},
@@ -241,10 +249,16 @@ func Actions() []Info {
 		{IDPChange, "change an identity provider", admin, false},
 		{IDPRemove, "remove an identity provider", admin, false},
 		{IDPTest, "try an identity provider", admin, false},
-		{RecordingList, "list recordings", recorded, false},
-		{RecordingShow, "see what is known of a recording", recorded, true},
-		{RecordingReplay, "replay a recording", replay, true},
-		{RecordingCommands, "see the programs that ran in a session", replay, true},
+		{RecordingList, "list recordings", append(recorded[:len(recorded):len(recorded)], sess.RoleOperator, Everyone), false},
+		{RecordingShow, "see what is known of a recording", append(recorded[:len(recorded):len(recorded)], Everyone), true},
+		{RecordingReplay, "replay a recording", append(replay[:len(replay):len(replay)], Everyone), true},
+		{RecordingCommands, "see the programs that ran in a session", append(replay[:len(replay):len(replay)], Everyone), true},
+		{RecordingShare, "share a recording by a link", append(admin[:len(admin):len(admin)], Everyone), true},
+		{RecordingListShares, "list shared recordings", everyone, false},
+		{RecordingUnshare, "take a shared recording back", append(admin[:len(admin):len(admin)], Everyone), true},
+		{RecordingOpen, "replay a recording that was shared with one", everyone, false},
+		{RecordingHold, "keep a recording until it is released, whatever its age", admin, false},
+		{RecordingRelease, "release a recording that was held", admin, false},
 		{UserInvite, "invite a person", admin, false},
 		{UserList, "list users", oversee, false},
 		{UserShow, "see a user", oversee, false},
@@ -310,6 +324,7 @@ func Events() []Info {
 		{Action: SessionCommands, Summary: "what ran in a session: how many programs and the digest of their list, or why there is none"},
 		{Action: LockExpired, Summary: "a lock ended by itself, when its time was up"},
 		{Action: RecordingClosed, Summary: "a recording was closed; its digest is in the event"},
+		{Action: RecordingExpired, Summary: "a recording was deleted because of its age or the size of all; its digest is in the event"},
 		{Action: InstanceDisconnected, Summary: "an instance went offline"},
 		{Action: PasswordForgot, Summary: "a person asked for a link that sets a new password"},
 		{Action: MailFailed, Summary: "a mail to a person could not be sent"},

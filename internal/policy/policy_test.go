@@ -184,7 +184,8 @@ func typeFor(a policy.Action) policy.Type {
 		return policy.TypeInstance
 	case policy.SessionShow, policy.SessionRedeem, policy.SessionResume, policy.SessionAttach, policy.SessionEnd:
 		return policy.TypeSession
-	case policy.RecordingShow, policy.RecordingReplay, policy.RecordingCommands:
+	case policy.RecordingShow, policy.RecordingReplay, policy.RecordingCommands, policy.RecordingShare, policy.RecordingUnshare, policy.RecordingOpen,
+		policy.RecordingHold, policy.RecordingRelease:
 		return policy.TypeRecording
 	case policy.IDPShow, policy.IDPChange, policy.IDPRemove, policy.IDPTest:
 		return policy.TypeIDP
@@ -289,10 +290,10 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 		return isOrg && here[sess.RoleAdmin]
 	case policy.Whoami, policy.OrgList, policy.OrgShow, policy.OrgUse:
 		return isOrg
-	case policy.InstanceList, policy.SessionList, policy.ProjectList:
+	case policy.InstanceList, policy.ProjectList:
 		return isOrg && (known || anywhere[sess.RoleSupport])
-	case policy.RecordingList:
-		return isOrg && known
+	case policy.SessionList, policy.RecordingList, policy.RecordingListShares:
+		return isOrg
 	case policy.InstanceShow:
 		return on.Type == policy.TypeInstance && (oversees || here[sess.RoleOperator] || here[sess.RoleSupport])
 	case policy.SessionStart:
@@ -306,9 +307,15 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 	case policy.SessionRedeem, policy.SessionResume, policy.SessionAttach:
 		return on.Type == policy.TypeSession && own
 	case policy.RecordingShow:
-		return on.Type == policy.TypeRecording && (oversees || (own && here[sess.RoleOperator]))
+		return on.Type == policy.TypeRecording && (oversees || own)
 	case policy.RecordingReplay, policy.RecordingCommands:
-		return on.Type == policy.TypeRecording && (manages || here[sess.RoleAuditor] || (own && here[sess.RoleOperator]))
+		return on.Type == policy.TypeRecording && (manages || here[sess.RoleAuditor] || own)
+	case policy.RecordingShare, policy.RecordingUnshare:
+		return on.Type == policy.TypeRecording && (here[sess.RoleAdmin] || own)
+	case policy.RecordingOpen:
+		return on.Type == policy.TypeRecording
+	case policy.RecordingHold, policy.RecordingRelease:
+		return on.Type == policy.TypeRecording && here[sess.RoleAdmin]
 	case policy.KeyCreate:
 		return on.Type == policy.TypeKey && own
 	case policy.KeyRotate:

@@ -35,7 +35,7 @@ type link struct {
 	Records uint64 `json:"records,omitempty"` // in the segment
 	Time    int64  `json:"time"`              // of the last record, µs since the start
 
-	End    sess.RecordingState `json:"end,omitempty"`    // complete or incomplete: this is the end
+	End    sess.RecordingState `json:"end,omitempty"`    // complete, incomplete or off: this is the end
 	Stored int64               `json:"stored,omitempty"` // of the end: bytes of all segments on disk
 	Client uint64              `json:"client,omitempty"` // of the end: payload bytes from the client
 	Agent  uint64              `json:"agent,omitempty"`  // of the end: payload bytes from the agent
@@ -127,7 +127,7 @@ func (c *chain) check(line []byte) (link, error) {
 	switch {
 	case c.ended != nil:
 		return link{N: c.next}, errors.New("follows the end")
-	case l.End != "" && l.End != sess.RecordingComplete && l.End != sess.RecordingIncomplete:
+	case l.End != "" && l.End != sess.RecordingComplete && l.End != sess.RecordingIncomplete && l.End != sess.RecordingOff:
 		return link{N: c.next}, errLink
 	case l.End == "" && (l.N >= 1<<40 || l.File != segmentFile(l.N) || l.At < 0 || l.Size <= 0 || l.Size > maxSegmentStored ||
 		l.Bytes <= 0 || l.Bytes > MaxSegmentBytes):

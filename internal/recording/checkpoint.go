@@ -110,10 +110,13 @@ func decodeCheckpoint(b []byte) (checkpoint, error) {
 func (c *checkpoint) apply(r *Record) {
 	id := wire.StreamID{Channel: r.Header.Channel, Participant: r.Header.Participant}
 	switch r.Kind {
-	case KindFrame:
-		key, end := keyOf(r.Side, id), wire.Span(r.Header, r.Payload)
+	case KindFrame, KindHidden:
+		key, end := keyOf(r.Side, id), r.end()
 		c.move(r.Side, r.Header, c.streams[key], end)
 		c.streams[key] = end
+		if r.Kind == KindHidden {
+			return
+		}
 		if r.Side == sess.SideClient {
 			c.client += uint64(len(r.Payload))
 		} else {

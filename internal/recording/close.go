@@ -31,7 +31,14 @@ func (j *Journal) Close(final bool) (Summary, error) {
 		j.mu.Unlock()
 		return Summary{}, ErrClosed
 	}
-	j.closed, j.failed = true, nil
+	j.failed = nil
+	if j.missed != nil {
+		if err := j.heal(recordHead); err != nil {
+			j.missed.why = err
+		}
+		j.failed = nil
+	}
+	j.closed = true
 	if final && j.cur != nil {
 		j.seal()
 	}
@@ -41,6 +48,9 @@ func (j *Journal) Close(final bool) (Summary, error) {
 		j.progress.Wait()
 	}
 	err := j.failed
+	if err == nil && j.missed != nil {
+		err = j.missed.why
+	}
 	j.mu.Unlock()
 
 	defer j.dir.forget(j.meta.Session)
@@ -55,6 +65,7 @@ func (j *Journal) Close(final bool) (Summary, error) {
 	if err == nil && final {
 		err = j.removeRing()
 	}
+	j.remember(err)
 	sum := j.summary(final && err == nil)
 	return sum, errors.Join(err, j.closeFiles())
 }
@@ -73,7 +84,22 @@ func (j *Journal) summary(final bool) Summary {
 	return s
 }
 
+// remember keeps what is missing from a recording that could not be closed, for the next try: nothing on disk says it yet.
+func (j *Journal) remember(err error) {
+	if err == nil {
+		j.dir.noteGap(j.meta.Session, nil)
+		return
+	}
+	if j.missed != nil && j.why == "" {
+		j.why = "what could not be written is missing: " + reason(err)
+	}
+	j.dir.noteGap(j.meta.Session, &unclosed{why: j.why, meta: j.meta})
+}
+
 func (j *Journal) endState() sess.RecordingState {
+	if j.keepsNothing() {
+		return sess.RecordingOff
+	}
 	if j.at.gapped || j.why != "" {
 		return sess.RecordingIncomplete
 	}
@@ -82,7 +108,10 @@ func (j *Journal) endState() sess.RecordingState {
 
 func (j *Journal) addEnd() error {
 	why := j.why
-	if j.at.gapped && why == "" {
+	if j.keepsNothing() {
+		why = ""
+	}
+	if j.at.gapped && why == "" && !j.keepsNothing() {
 		why = "bytes are missing"
 	}
 	l := link{

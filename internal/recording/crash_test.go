@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -58,7 +59,7 @@ func writeUntilKilled(dir string, id sess.SessionID) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	d, err := recording.OpenDir(dir, recording.Options{SegmentBytes: recording.MinSegmentBytes, SyncEvery: 20 * time.Millisecond})
+	d, err := recording.OpenDir(dir, recording.Options{SegmentBytes: recording.MinSegmentBytes, SyncEvery: 20 * time.Millisecond, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	if err != nil {
 		die(err)
 	}

@@ -52,6 +52,7 @@ type Dir struct {
 
 	mu   sync.Mutex // guards what follows; never held over I/O of a journal
 	open map[sess.SessionID]*Journal
+	gaps map[sess.SessionID]unclosed
 	shut bool
 
 	syncs syncer
@@ -98,6 +99,7 @@ func OpenDir(path string, opts Options) (*Dir, error) {
 		compress: make(chan struct{}, cpus),
 		stop:     make(chan struct{}),
 		open:     make(map[sess.SessionID]*Journal),
+		gaps:     make(map[sess.SessionID]unclosed),
 	}
 	return d, nil
 }
@@ -202,6 +204,44 @@ func (d *Dir) reserve(id sess.SessionID) error {
 		return fmt.Errorf("session %s: %w", id, ErrInUse)
 	}
 	d.open[id] = nil
+	return nil
+}
+
+// unclosed is what is known of a journal that could not be closed, and may not be on disk.
+type unclosed struct {
+	why  string // what is missing from it; empty: nothing
+	meta Meta
+}
+
+// gapOf tells what is missing from a recording, beside what it says itself.
+func (d *Dir) gapOf(id sess.SessionID) unclosed {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.gaps[id]
+}
+
+// noteGap remembers that for the next Open; nil: it was closed.
+func (d *Dir) noteGap(id sess.SessionID, u *unclosed) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if u == nil {
+		delete(d.gaps, id)
+		return
+	}
+	d.gaps[id] = *u
+}
+
+// Ready reports whether recordings can be written: it writes as much as a segment takes, and takes it away again.
+func (d *Dir) Ready() error {
+	f, err := os.CreateTemp(d.path, ".ready-*")
+	if err != nil {
+		return fmt.Errorf("write recordings: %w", err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(make([]byte, d.opts.SegmentBytes))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write recordings: %w", err)
+	}
 	return nil
 }
 

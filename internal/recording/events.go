@@ -151,6 +151,8 @@ func (e *Events) step() (ev Event, params bool, err error) {
 			return Event{}, false, nil
 		}
 		params = e.frame(&ev, &r)
+	case KindHidden:
+		e.fresh(&r)
 	case KindCheckpoint, KindRun:
 	}
 	return ev, params, nil
@@ -159,7 +161,7 @@ func (e *Events) step() (ev Event, params bool, err error) {
 // fresh trims a frame to what was not given yet.
 func (e *Events) fresh(r *Record) bool {
 	key := keyOf(r.Side, wire.StreamID{Channel: r.Header.Channel, Participant: r.Header.Participant})
-	have, end := e.ends[key], wire.Span(r.Header, r.Payload)
+	have, end := e.ends[key], r.end()
 	if end <= have {
 		return false
 	}

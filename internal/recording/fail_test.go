@@ -35,7 +35,10 @@ func TestAppendFailsAndGoesOn(t *testing.T) {
 			path := t.TempDir()
 			d := openDir(t, path)
 			org, id := sess.NewOrgID(), sess.NewSessionID()
-			j := openJournal(t, d, org, id)
+			j, err := d.Open(org, id, recording.Meta{Kind: sess.KindExec, Recording: sess.RecordStrict})
+			if err != nil {
+				t.Fatal(err)
+			}
 			unblock := block(t, filepath.Join(path, string(org), string(id), name))
 			chunk := likeOutput(30000)
 			var at uint64

@@ -1,6 +1,7 @@
 package recording
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -36,6 +37,7 @@ type Journal struct {
 	dirty    bool                   // registered for the next sync
 	named    bool                   // files were made since the last sync
 	overlaps map[streamKey]*overlap // streams that are being repeated
+	missed   *loss                  // what can't be written at present; nil: nothing
 
 	// chain and seg are the compressor's; others touch them only while none runs.
 	chain *chain
@@ -75,13 +77,14 @@ func (j *Journal) Append(side sess.Side, h wire.Header, payload []byte) error {
 	}
 	key := keyOf(side, wire.StreamID{Channel: h.Channel, Participant: h.Participant})
 	end := wire.Span(h, payload)
+	hidden := j.hides(side, h)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.room(recordHead + len(payload)); err != nil {
+	if err := j.able(recordHead + len(payload)); err != nil {
 		return err
 	}
 	have, known := j.at.streams[key]
-	if h.Offset < have {
+	if h.Offset < have && !hidden {
 		if err := j.same(key, h, payload, have); err != nil {
 			return err
 		}
@@ -100,11 +103,18 @@ func (j *Journal) Append(side sess.Side, h wire.Header, payload []byte) error {
 		h.Offset = have
 	}
 	r := Record{Kind: KindFrame, Side: side, Header: h}
-	if err := j.write(&r, payload); err != nil {
+	if hidden {
+		r.Kind, payload = KindHidden, binary.BigEndian.AppendUint32(make([]byte, 0, hiddenBytes), uint32(len(payload))) //nolint:gosec // MaxPayload
+	}
+	written, err := j.put(&r, payload)
+	if err != nil {
 		return err
 	}
 	j.at.move(side, h, have, end)
 	j.at.streams[key] = end
+	if hidden || !written {
+		return nil
+	}
 	if side == sess.SideClient {
 		j.at.client += uint64(len(payload))
 	} else {
@@ -137,7 +147,7 @@ func (j *Journal) StartRun(side sess.Side, id wire.StreamID, base uint64) error 
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.room(recordHead); err != nil {
+	if err := j.able(recordHead); err != nil {
 		return err
 	}
 	have, known := j.at.streams[keyOf(side, id)]
@@ -152,7 +162,7 @@ func (j *Journal) StartRun(side sess.Side, id wire.StreamID, base uint64) error 
 		t = wire.Ctl
 	}
 	r := Record{Kind: KindRun, Side: side, Header: wire.Header{Type: t, Participant: id.Participant, Channel: id.Channel, Offset: base}}
-	if err := j.write(&r, nil); err != nil {
+	if _, err := j.put(&r, nil); err != nil {
 		return err
 	}
 	j.at.move(side, r.Header, have, base)
@@ -186,29 +196,37 @@ type Mark struct {
 
 // Mark notes something that is no frame: joins, resizes, gaps, the reason of the end. data is encoded as JSON.
 func (j *Journal) Mark(kind string, data any) error {
-	d, err := json.Marshal(data)
+	b, err := markOf(kind, data)
 	if err != nil {
-		return fmt.Errorf("encode mark %s: %w", kind, err)
-	}
-	b, err := json.Marshal(Mark{Kind: kind, Data: d})
-	if err != nil {
-		return fmt.Errorf("encode mark %s: %w", kind, err)
-	}
-	if len(b) > maxMark {
-		return fmt.Errorf("mark %s is %d bytes, more than %d", kind, len(b), maxMark)
+		return err
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.room(recordHead + len(b)); err != nil {
+	if err := j.able(recordHead + len(b)); err != nil {
 		return err
 	}
-	if err := j.write(&Record{Kind: KindMark}, b); err != nil {
+	if _, err := j.put(&Record{Kind: KindMark}, b); err != nil {
 		return err
 	}
 	if kind == MarkGap {
-		j.miss("a gap marked as " + string(d))
+		j.miss("a gap marked as " + string(b))
 	}
 	return nil
+}
+
+func markOf(kind string, data any) ([]byte, error) {
+	d, err := json.Marshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("encode mark %s: %w", kind, err)
+	}
+	b, err := json.Marshal(Mark{Kind: kind, Data: d})
+	if err != nil {
+		return nil, fmt.Errorf("encode mark %s: %w", kind, err)
+	}
+	if len(b) > maxMark {
+		return nil, fmt.Errorf("mark %s is %d bytes, more than %d", kind, len(b), maxMark)
+	}
+	return b, nil
 }
 
 func markKind(payload []byte) string {

@@ -28,6 +28,10 @@ type Meta struct {
 	Term         string          `json:"term,omitempty"` // TERM
 	Cols         uint16          `json:"cols,omitempty"` // the terminal's size at the start; 0: as the parameters say, or 80
 	Rows         uint16          `json:"rows,omitempty"`
+	// What is kept, as the session's controls say: empty is all of it, as well as can be.
+	Recording sess.RecordingMode `json:"recording,omitempty"`
+	Input     sess.InputMode     `json:"input,omitempty"`
+
 	Started      time.Time       `json:"started"` // times of records count from here; zero: Open's present time
 }
 

@@ -20,6 +20,7 @@ const (
 	KindCheckpoint RecordKind = 2 // begins each segment: where every stream stands
 	KindRun        RecordKind = 3 // the stream of the header continues at its offset; what lies between is not here
 	KindMark       RecordKind = 4 // a Mark, as JSON
+	KindHidden     RecordKind = 5 // a data frame of the client's of which only the length is kept
 )
 
 // Record is one entry of a recording.
@@ -31,6 +32,21 @@ type Record struct {
 	Header wire.Header // of frames and runs
 	// Payload is valid until the next record is asked for.
 	Payload []byte
+}
+
+// hiddenBytes is the size of what stands for a payload that is not kept: its length.
+const hiddenBytes = 4
+
+// end gives the offset behind a frame.
+func (r *Record) end() uint64 {
+	if r.Kind != KindHidden {
+		return wire.Span(r.Header, r.Payload)
+	}
+	end := r.Header.Offset + uint64(binary.BigEndian.Uint32(r.Payload))
+	if r.Header.FIN() {
+		end++
+	}
+	return end
 }
 
 // Records is a source of records in order: a Reader, a StreamReader, or a list in a test.
@@ -139,6 +155,9 @@ func (r *Record) valid() bool {
 		return r.Side == ""
 	case KindMark:
 		return r.Side == "" && len(r.Payload) <= maxMark
+	case KindHidden:
+		return r.Side == sess.SideClient && r.Header.Type == wire.Data && len(r.Payload) == hiddenBytes &&
+			binary.BigEndian.Uint32(r.Payload) <= wire.MaxPayload && r.Header.Offset <= wire.MaxOffset-wire.MaxFrame
 	default:
 		return false
 	}

@@ -12,17 +12,30 @@ import (
 // openJournal opens what lies in dir or begins it.
 func (d *Dir) openJournal(dir string, meta Meta) (*Journal, error) {
 	m, raw, err := readMeta(dir, meta.Org, meta.Session)
-	if notExist(err) {
-		m, raw, err = d.create(dir, meta)
-	}
-	if err != nil {
-		return nil, err
-	}
-	j := &Journal{dir: d, path: dir, meta: m}
+	j := &Journal{dir: d, path: dir}
 	j.progress = sync.NewCond(&j.mu)
 	for i := range j.ring {
 		j.ring[i].index = i
 	}
+	if notExist(err) {
+		if u := d.gapOf(meta.Session); u.meta.Session != "" {
+			meta = u.meta
+		}
+		if meta.Started.IsZero() {
+			meta.Started = d.opts.Now()
+		}
+		if m, raw, err = d.create(dir, meta); err != nil {
+			j.meta, j.chain, j.at = meta, &chain{}, checkpoint{streams: make(map[streamKey]uint64)}
+			if lerr := j.lose(err); lerr != nil {
+				return nil, lerr
+			}
+			return j, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	j.meta = m
 	if j.chain, err = readChain(dir, raw); err != nil {
 		return nil, err
 	}
@@ -30,6 +43,9 @@ func (d *Dir) openJournal(dir string, meta Meta) (*Journal, error) {
 		return nil, fmt.Errorf("session %s: %w", m.Session, ErrFinal)
 	}
 	j.why = j.chain.problem
+	if why := d.gapOf(m.Session).why; j.why == "" {
+		j.why = why
+	}
 	j.at = checkpoint{streams: make(map[streamKey]uint64)}
 	if err := j.recover(); err != nil {
 		_ = j.closeFiles()
@@ -42,9 +58,6 @@ func (d *Dir) openJournal(dir string, meta Meta) (*Journal, error) {
 func (d *Dir) create(dir string, meta Meta) (Meta, []byte, error) {
 	if err := os.MkdirAll(dir, dirPerm); err != nil {
 		return meta, nil, fmt.Errorf("begin recording: %w", err)
-	}
-	if meta.Started.IsZero() {
-		meta.Started = d.opts.Now()
 	}
 	raw, err := writeMeta(dir, meta)
 	return meta, raw, err
@@ -66,14 +79,17 @@ func (j *Journal) recover() error {
 	if len(live) == 0 {
 		return j.recoverFromSegment()
 	}
-	if n := live[0].seg.check.number; n != j.chain.next {
+	if n := live[0].seg.check.number; n != j.chain.next && !j.ringAlone() {
 		j.lost(j.chain.next, n)
 	}
 	for i := range live {
-		if i > 0 && live[i].seg.first.Seq != j.seq {
+		if i > 0 && live[i].seg.first.Seq != j.seq && !j.ringAlone() {
 			j.lost(live[i-1].seg.check.number, live[i].seg.check.number)
 		}
 		j.takeFound(&live[i], i == len(live)-1)
+		if j.keepsNothing() && i < len(live)-1 {
+			live[i].slot.busy = false
+		}
 	}
 	// Bytes behind the last record were never acknowledged. They must go: a shorter record in their place could make the
 	// inside of a payload look like a record.
@@ -130,7 +146,7 @@ func (j *Journal) takeFound(f *found, last bool) {
 	j.at.number++
 	if last {
 		j.cur, j.off, j.salt = s, f.seg.used, f.seg.check.salt
-	} else {
+	} else if !j.keepsNothing() {
 		j.queue = append(j.queue, s)
 	}
 }

@@ -57,20 +57,35 @@ func (j *Journal) room(need int) error {
 	}
 }
 
+// free gives a ring file to write into; nil: all are waiting. Where a segment can be read in the ring alone, the oldest one
+// goes first.
 func (j *Journal) free() *slot {
+	var best *slot
 	for i := range j.ring {
-		if !j.ring[i].busy {
-			return &j.ring[i]
+		s := &j.ring[i]
+		switch {
+		case s.busy:
+		case !j.ringAlone():
+			return s
+		case best == nil || best.f != nil && (s.f == nil || s.number < best.number):
+			best = s
 		}
 	}
-	return nil
+	return best
 }
+
+// ringAlone reports whether what left the ring can't be read here any more.
+func (j *Journal) ringAlone() bool { return j.keepsNothing() }
 
 // seal hands the present ring file to the compressor. mu is held.
 func (j *Journal) seal() {
 	s := j.cur
 	s.used, s.records, s.time = j.off, j.seq-s.seq, j.last.Microseconds()
 	j.cur, j.off = nil, 0
+	if j.keepsNothing() {
+		s.busy = false
+		return
+	}
 	j.queue = append(j.queue, s)
 	j.kick()
 }
@@ -87,6 +102,9 @@ func (j *Journal) begin(s *slot) error {
 	var salt [4]byte
 	_, _ = rand.Read(salt[:]) // never fails
 	c := j.at
+	if j.missed != nil { // the runs that say what is missing follow
+		c.streams = j.missed.written
+	}
 	c.salt = binary.BigEndian.Uint32(salt[:])
 	b := c.append(make([]byte, recordHead, recordHead+64+12*len(c.streams)))
 	putRecord(b, 0, &Record{Kind: KindCheckpoint, Seq: j.seq, Time: j.last})

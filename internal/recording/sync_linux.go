@@ -20,8 +20,8 @@ func datasync(f *os.File) error {
 			}
 		}
 	})
-	if err == nil {
-		err = errSync
+	if err != nil { // its only reason; it is another error than os.ErrClosed
+		return os.ErrClosed
 	}
-	return err
+	return errSync
 }

@@ -73,6 +73,8 @@ const (
 	RecordingComplete   RecordingState = "complete"
 	RecordingIncomplete RecordingState = "incomplete" // parts are missing or failed their check; what is left plays
 	RecordingMissing    RecordingState = "missing"
+	RecordingOff        RecordingState = "off"     // not kept: the session's controls say so
+	RecordingExpired    RecordingState = "expired" // it was there, and was deleted as the organisation's settings say
 )
 
 // Limits on times of a session that are not the kind's.
