@@ -15,7 +15,7 @@ import (
 // returned nil.
 func (s *Service) Commands(ctx context.Context, who sess.Principal, in api.SessionRef) (api.Recording, error) {
 	var out api.Recording
-	err := s.gate.ReadFind(ctx, who, policy.RecordingCommands, s.recordingByRef(ctx, in.Session, &out), func(*gate.Tx) error { return nil })
+	err := s.gate.ReadFind(ctx, who, policy.RecordingCommands, s.recordingByRef(ctx, in.Session, &out, &store.Session{}), func(*gate.Tx) error { return nil })
 	if err != nil {
 		return api.Recording{}, err
 	}

@@ -152,6 +152,9 @@ func (s *Service) finish(ctx context.Context, tx *store.Tx, r *store.Session, e 
 	r.State, r.EndedAt, r.EndReason, r.EndedBy, r.EndMessage = sess.StateEnded, &us, e.reason, e.by, e.message
 	if r.StartedAt == nil { // nothing passed the relay: an empty recording is a complete one
 		r.Recording = sess.RecordingComplete
+		if controls(*r).RecordingMode() == sess.RecordOff {
+			r.Recording = sess.RecordingOff
+		}
 	}
 	if err := save(ctx, tx, r); err != nil {
 		return false, err

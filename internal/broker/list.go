@@ -130,7 +130,7 @@ func (s *Service) Recordings(ctx context.Context, who sess.Principal, in api.Rec
 // Recording gives what is known of one recording.
 func (s *Service) Recording(ctx context.Context, who sess.Principal, in api.SessionRef) (api.Recording, error) {
 	var out api.Recording
-	err := s.gate.ReadFind(ctx, who, policy.RecordingShow, s.recordingByRef(ctx, in.Session, &out), func(*gate.Tx) error { return nil })
+	err := s.gate.ReadFind(ctx, who, policy.RecordingShow, s.recordingByRef(ctx, in.Session, &out, &store.Session{}), func(*gate.Tx) error { return nil })
 	if err != nil {
 		return api.Recording{}, err
 	}
@@ -141,14 +141,15 @@ func (s *Service) Recording(ctx context.Context, who sess.Principal, in api.Sess
 // sent before it returned nil.
 func (s *Service) Replay(ctx context.Context, who sess.Principal, in api.SessionRef) (api.Recording, error) {
 	var out api.Recording
-	err := s.gate.ReadFind(ctx, who, policy.RecordingReplay, s.recordingByRef(ctx, in.Session, &out), func(*gate.Tx) error { return nil })
+	var row store.Session
+	err := s.gate.ReadFind(ctx, who, policy.RecordingReplay, s.recordingByRef(ctx, in.Session, &out, &row), func(*gate.Tx) error { return kept(row) })
 	if err != nil {
 		return api.Recording{}, err
 	}
 	return out, nil
 }
 
-func (s *Service) recordingByRef(ctx context.Context, ref string, out *api.Recording) gate.Find {
+func (s *Service) recordingByRef(ctx context.Context, ref string, out *api.Recording, row *store.Session) gate.Find {
 	return gate.Find{Type: policy.TypeRecording, Name: ref, By: func(tx *gate.Tx) (policy.Resource, error) {
 		r, err := findSession(ctx, tx, ref, policy.RecordingShow, recordingResource)
 		if err != nil {
@@ -157,7 +158,7 @@ func (s *Service) recordingByRef(ctx context.Context, ref string, out *api.Recor
 		if r.StartedAt == nil { // nothing ever passed
 			return policy.Resource{}, store.ErrNotFound
 		}
-		*out = s.recording(r)
+		*out, *row = s.recording(r), r
 		return recordingResource(r), nil
 	}}
 }

@@ -190,6 +190,12 @@ func (s *Service) Recorded(ctx context.Context, org sess.OrgID, id sess.SessionI
 		if err == nil && before.Recording != sess.RecordingActive && before.Recording == how.State && before.RecDigest == how.Digest {
 			return nil
 		}
+		if err == nil && before.Recording == sess.RecordingExpired {
+			return nil
+		}
+		if err == nil && how.State == sess.RecordingComplete && before.RecProblem != "" { // known before a restart, and not on its disk
+			how.State, how.Problem = sess.RecordingIncomplete, before.RecProblem
+		}
 		n, err := tx.SaveRecording(ctx, store.SaveRecordingParams{
 			Org: org, ID: id, Recording: how.State, RecBytes: how.Bytes, RecStored: how.Stored, RecDigest: how.Digest, RecProblem: how.Problem,
 		})

@@ -49,6 +49,8 @@ type Joined struct {
 	OSUser       string
 	Command      []string
 	CreatedAt    time.Time
+	Recording    sess.RecordingMode
+	Input        sess.InputMode
 }
 
 // claim is a ticket that was looked up and whose signature holds.
@@ -272,6 +274,8 @@ func joined(before, r store.Session, t store.Ticket) Joined {
 		Instance: r.Instance, InstanceName: r.InstanceName, UserName: r.UserName, OSUser: r.OSUser, Command: command(r),
 		CreatedAt: store.Time(r.CreatedAt),
 	}
+	c := controls(r)
+	j.Recording, j.Input = c.RecordingMode(), c.InputMode()
 	if j.TTY {
 		j.Window = sess.WindowTerminal
 	}

@@ -54,8 +54,11 @@ type Config struct {
 	ServerName string
 	// Key signs offers and orders; agents pinned its public half when they enrolled.
 	Key ed25519.PrivateKey
-	Now func() time.Time // nil: time.Now
-	Log *slog.Logger     // nil: nothing is logged
+	// Recorder says why recordings can't be written at present; nil, or its nil: they can. It is asked before a session starts
+	// that runs only with one.
+	Recorder func() error
+	Now      func() time.Time // nil: time.Now
+	Log      *slog.Logger     // nil: nothing is logged
 }
 
 // Service keeps the sessions of one node. Its methods may be called from any goroutine.
@@ -91,8 +94,9 @@ type Service struct {
 
 	logins int // ticks; of the one goroutine that ticks
 
-	changes chan struct{} // a word that the rules of some organisation changed here
-	looked  *looked       // what live sessions were looked at by
+	changes  chan struct{} // a word that the rules of some organisation changed here
+	looked   *looked       // what live sessions were looked at by
+	recorder func() error  // nil: nobody to ask
 
 	closed chan struct{} // closed by Close
 	once   sync.Once
@@ -130,7 +134,7 @@ func New(c Config) (*Service, error) {
 	return &Service{
 		gate: c.Gate, db: c.DB, node: c.Node, base: streamBase(c.PublicURL), name: c.ServerName, key: c.Key,
 		now: c.Now, log: c.Log, born: born, links: newLinks(), lives: newLives(), conns: newConnections(), closed: make(chan struct{}),
-		changes: make(chan struct{}, 1), looked: newLooked(),
+		changes: make(chan struct{}, 1), looked: newLooked(), recorder: c.Recorder,
 	}, nil
 }
 

@@ -71,6 +71,9 @@ func (s *Service) Start(ctx context.Context, who sess.Principal, in api.StartIn)
 		if ok, err := s.control(ctx, tx, row, on); err != nil || !ok {
 			return err
 		}
+		if err := s.recordable(*row); err != nil {
+			return err
+		}
 		tx.Session(row.ID)
 		tx.Reason(row.Reason)
 		tx.Detail("kind", string(row.Kind))

@@ -32,7 +32,7 @@ type Meta struct {
 	Recording sess.RecordingMode `json:"recording,omitempty"`
 	Input     sess.InputMode     `json:"input,omitempty"`
 
-	Started      time.Time       `json:"started"` // times of records count from here; zero: Open's present time
+	Started time.Time `json:"started"` // times of records count from here; zero: Open's present time
 }
 
 // FormatVersion is the version of what this package writes.

@@ -193,7 +193,7 @@ func TestKeepsNothing(t *testing.T) {
 		}
 		size += info.Size()
 	}
-	if limit := int64(4*recording.MaxSegmentBytes); size > limit {
+	if limit := int64(4 * recording.MaxSegmentBytes); size > limit {
 		t.Errorf("%d bytes on disk", size)
 	}
 	screen, err := d.Screen(org, id)

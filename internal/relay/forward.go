@@ -164,6 +164,7 @@ func (s *session) record(p *party, h wire.Header, payload []byte) (*link.Conn, e
 		})
 	}
 	if err != nil {
+		s.unrecorded(err)
 		return nil, fmt.Errorf("record: %w", err)
 	}
 	s.activity.note(p.side, h)

@@ -81,11 +81,12 @@ type Relay struct {
 	sessions map[sess.SessionID]*session
 	closed   bool
 	joins    sync.WaitGroup // Join calls, and calls to the broker under way
+	stop     chan struct{}  // closed with closed
 }
 
 // New makes a relay that records into dir. ctx ends its calls to the broker: it should end after Close.
 func New(ctx context.Context, broker Broker, dir *recording.Dir, log *slog.Logger) *Relay {
-	return &Relay{ctx: ctx, broker: broker, dir: dir, log: log, sessions: map[sess.SessionID]*session{}}
+	return &Relay{ctx: ctx, broker: broker, dir: dir, log: log, sessions: map[sess.SessionID]*session{}, stop: make(chan struct{})}
 }
 
 // errClosed says that the node is shutting down.
@@ -95,6 +96,7 @@ var errClosed = sess.New(sess.CodeUnavailable, "the server is shutting down", "t
 func (r *Relay) Join(j Join, c *link.Conn) {
 	s, err := r.enter(j)
 	if err != nil {
+		r.unopened(j, err)
 		r.refuse(c, err)
 		return
 	}
@@ -216,7 +218,7 @@ func (r *Relay) finalise(org sess.OrgID, id sess.SessionID, j *recording.Journal
 	sum, err := j.Close(true)
 	if err != nil {
 		r.log.Error("complete recording", "session", id, "err", err)
-		sum.State, sum.Problem = sess.RecordingIncomplete, "it could not be completed"
+		r.later(org, id) // until then it is as it was
 	}
 	err = r.broker.Recorded(r.ctx, org, id, sess.Recorded{
 		State: sum.State, Bytes: sum.Bytes, Stored: sum.Stored, Digest: sum.Digest, Problem: sum.Problem, Moved: sum.Moved,
@@ -288,7 +290,10 @@ func (r *Relay) Sessions() int {
 // whoever serves next.
 func (r *Relay) Close() {
 	r.mu.Lock()
-	r.closed = true
+	if !r.closed {
+		r.closed = true
+		close(r.stop)
+	}
 	var all []*session
 	for _, s := range r.sessions {
 		all = append(all, s)
@@ -371,6 +376,7 @@ type session struct {
 	exited  bool         // the status is on record
 	finals  []wire.Final // with it: where the agent's streams end
 	stating bool         // the broker is being told the status
+	failed  bool         // the broker was told that it can't be recorded
 	ended   bool         // the status was on record when a side joined, so the agent need not state it again
 	done    bool         // a client has everything
 	free    bool         // output runs on into the record alone

@@ -199,6 +199,7 @@ func (s *session) tryGo() {
 			continue
 		}
 		if err := s.letGo(p, o); err != nil {
+			s.unrecorded(err)
 			s.relay.log.Error("continue session", "session", s.id, "err", err)
 			p.conn.Close() // it comes back and tries again
 		}

@@ -102,7 +102,7 @@ func joinOf(j broker.Joined) relay.Join {
 		Window: j.Window, FreeRun: j.FreeRun, Terminal: j.TTY, First: j.First, Takeover: j.Takeover, Ended: j.Ended,
 		Meta: recording.Meta{
 			Kind: j.Kind, Instance: j.Instance, InstanceName: j.InstanceName, User: j.UserName, OSUser: j.OSUser,
-			Command: j.Command, TTY: j.TTY, Started: j.CreatedAt,
+			Command: j.Command, TTY: j.TTY, Started: j.CreatedAt, Recording: j.Recording, Input: j.Input,
 		},
 	}
 }
