@@ -337,8 +337,11 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 	case policy.UserReactivate:
 		return on.Type == policy.TypeUser && (here[sess.RoleAdmin] || anyProject)
 	case policy.UserChange, policy.UserReset, policy.UserRevoke, policy.UserDeactivate, policy.UserDelete,
-		policy.UserResetMFA, policy.UserUnlock, policy.UsageShow:
+		policy.UserResetMFA, policy.UserUnlock:
 		return on.Type == policy.TypeUser && here[sess.RoleAdmin]
+	case policy.UsageShow:
+		counted := isOrg || on.Type == policy.TypeProject || on.Type == policy.TypeUser
+		return counted && (manages || here[sess.RoleAuditor]) || on.Type == policy.TypeUser && own
 	case policy.GroupShow:
 		return on.Type == policy.TypeGroup && (orgWide || anyProject)
 	case policy.GroupChange, policy.GroupDelete:
