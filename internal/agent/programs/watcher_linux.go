@@ -291,7 +291,6 @@ type Trail struct {
 	w       *Watcher
 	session uint64
 	lines   *lines
-	told    counts
 }
 
 // Follow begins the list of a session's programs, which is written to to.
