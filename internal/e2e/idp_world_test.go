@@ -117,16 +117,35 @@ func (w *idpWorld) whoami(name string) (api.WhoamiOut, error) {
 	return out, json.Unmarshal(a.out, &out)
 }
 
+// browserOf makes somebody's browser, which is a file that it writes the address into.
+func (w *idpWorld) browserOf(name string) (asked, browser string) {
+	w.t.Helper()
+	asked, browser = w.path("asked-"+name), w.path("browser-"+name)
+	_ = os.Remove(asked)
+	if err := os.WriteFile(browser, []byte("#!/bin/sh\nprintf %s \"$1\" >"+asked+".new && mv "+asked+".new "+asked+"\n"), 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	return asked, browser
+}
+
+// asked waits until a browser was opened, and gives the address.
+func (w *idpWorld) asked(file string) (page string) {
+	w.t.Helper()
+	if err := poll("sessctl opens a browser", func() error {
+		b, err := os.ReadFile(file)
+		page = string(b)
+		return err
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	return page
+}
+
 // loginByBrowser runs somebody's sessctl login, whose browser is a file that it writes the address into: the address, and
 // what to wait with.
 func (w *idpWorld) loginByBrowser(name string, args ...string) (page string, wait func() answer) {
 	w.t.Helper()
-	asked := w.path("asked-" + name)
-	_ = os.Remove(asked)
-	browser := w.path("browser-" + name)
-	if err := os.WriteFile(browser, []byte("#!/bin/sh\nprintf %s \"$1\" >"+asked+".new && mv "+asked+".new "+asked+"\n"), 0o700); err != nil {
-		w.t.Fatal(err)
-	}
+	asked, browser := w.browserOf(name)
 	ctx, cancel := context.WithTimeout(w.t.Context(), 2*patience)
 	cmd := exec.CommandContext(ctx, filepath.Join(binaries, "sessctl"), append([]string{"login", "--server", w.url(), "--browser"}, args...)...)
 	cmd.Env = w.as(name, "BROWSER="+browser)

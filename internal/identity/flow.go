@@ -185,6 +185,9 @@ type FlowView struct {
 	CreatedAt time.Time
 	Confirmed bool // by the person, that the device is theirs
 	OrgKnown  bool
+	// Code is set when somebody, Name, showed a first factor, and is to show a code of their second one.
+	Code      bool
+	Name      string
 	Providers []FlowProvider
 	// Straight is the provider that the client asked for by name.
 	Straight string
@@ -197,8 +200,13 @@ type FlowProvider struct{ Name, Kind string }
 func (s *Service) ViewFlow(ctx context.Context, b Browser, id string) (FlowView, error) {
 	var f store.LoginFlow
 	var idps []store.ListIDPsRow
+	name := ""
 	err := s.db.Read(ctx, func(tx *store.Tx) (err error) {
 		if f, err = s.loadFlow(ctx, tx, b, id); err != nil || f.Org == "" {
+			return err
+		}
+		if f.UserID != "" {
+			name, err = heldName(ctx, tx, f)
 			return err
 		}
 		idps, err = tx.ListIDPs(ctx, f.Org, maxIDPs)
@@ -208,6 +216,7 @@ func (s *Service) ViewFlow(ctx context.Context, b Browser, id string) (FlowView,
 		return FlowView{}, err
 	}
 	v := FlowView{
+		Code: f.UserID != "", Name: name,
 		ID: f.ID, Device: f.Kind == flowDevice, Client: f.Client, Address: f.Address, CreatedAt: store.Time(f.CreatedAt),
 		Confirmed: f.Kind != flowDevice || f.ConfirmedAt != nil, OrgKnown: f.Org != "",
 	}

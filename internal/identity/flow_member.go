@@ -39,7 +39,7 @@ func (s *Service) takeIn(ctx context.Context, b Browser, f store.LoginFlow, row 
 			mfaAt = new(store.Micros(s.now()))
 			tx.Detail("mfa", "by the provider")
 		}
-		end, err = s.endFlow(ctx, tx.Tx, b, f, ending{org: row.Org, idp: row.ID, user: m.UserID, mfaAt: mfaAt})
+		end, err = s.proved(ctx, tx.Tx, b, f, ending{org: row.Org, idp: row.ID, user: m.UserID, mfaAt: mfaAt})
 		end.Name, end.Note = m.Name, keptNote(kept)
 		return err
 	})

@@ -10,7 +10,7 @@ import (
 	"github.com/sessctl/sess/internal/store"
 )
 
-// FlowPassword ends a flow with e-mail address and password, as Login does; a second factor is asked for by the client.
+// FlowPassword ends a flow with e-mail address and password, as Login does; who has a second factor goes on with FlowCode.
 func (s *Service) FlowPassword(ctx context.Context, b Browser, id, email, password string) (FlowEnd, error) {
 	email, err := normalEmail(email)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *Service) FlowPassword(ctx context.Context, b Browser, id, email, passwo
 		if err := done(ctx, tx, attempt); err != nil {
 			return err
 		}
-		end, err = s.endFlow(ctx, tx, b, f, ending{org: account.Org, user: account.UserID, password: sess.HashToken(account.PasswordHash)})
+		end, err = s.proved(ctx, tx, b, f, ending{org: account.Org, user: account.UserID, password: sess.HashToken(account.PasswordHash)})
 		end.Name = email
 		return err
 	})

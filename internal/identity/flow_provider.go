@@ -19,6 +19,7 @@ type FlowEnd struct {
 	Client string
 	Name   string // who it was
 	Note   string // what they should know; empty: nothing
+	Code   string // id of the flow that goes on with a code of the second factor; empty: it is over
 }
 
 // SendFlow sends the browser of a flow on to a provider: the address to go to.

@@ -182,17 +182,12 @@ func TestNamesakeOfAProviderIsNobodyElse(t *testing.T) {
 	p := w.setUp(eve, "hub", h, nil)
 	fake := w.who(must[api.LoginOut](w, "log in by the provider")(w.byProviderOf("other", p)).Token)
 	secret, _ := w.enrolled(fake)
-	challenge := func() string {
-		out, err := w.byProviderOf("other", p)
-		if err != nil || out.Challenge == "" {
-			t.Fatalf("%+v, %v", out, err)
-		}
-		return w.secret(out.Challenge)
-	}
 	from := func(code string) error {
-		var in api.LoginMFAIn
-		in.Body.Challenge, in.Body.Code = challenge(), code
-		_, err := w.LoginMFA(t.Context(), else1, in)
+		b, in := w.browser(), authorizeIn()
+		b.Addr, in.Org = else1, "other"
+		flow := must[string](w, "authorize")(w.Authorize(t.Context(), b, in))
+		must[identity.FlowEnd](w, "come back")(w.FromProvider(t.Context(), b, p.ID, w.send(b, flow, p.Name)))
+		_, err := w.FlowCode(t.Context(), b, flow, code)
 		return w.saw(err)
 	}
 	if err := from(w.appCode(secret, 0).Body.Code); err != nil {

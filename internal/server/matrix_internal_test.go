@@ -392,6 +392,8 @@ func besides() map[string]string {
 		"GET /login/{flow}":                 page,
 		"POST /login/{flow}/org":            page,
 		"POST /login/{flow}/password":       page,
+		"POST /login/{flow}/code":           page,
+		"POST /login/{flow}/restart":        page,
 		"POST /login/{flow}/confirm":        page,
 		"POST /login/{flow}/deny":           page,
 		"GET /login/{flow}/provider/{name}": page,

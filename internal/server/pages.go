@@ -82,6 +82,8 @@ func (s *Server) routesPages(mux *http.ServeMux, p *pages) {
 	handle("GET /login/{flow}", s.publicRate, p.login)
 	handle("POST /login/{flow}/org", s.passwordRate, p.org)
 	handle("POST /login/{flow}/password", s.passwordRate, p.password)
+	handle("POST /login/{flow}/code", s.passwordRate, p.code)
+	handle("POST /login/{flow}/restart", s.publicRate, p.restart)
 	handle("POST /login/{flow}/confirm", s.publicRate, p.confirm)
 	handle("POST /login/{flow}/deny", s.publicRate, p.deny)
 	handle("GET /login/{flow}/provider/{name}", s.passwordRate, p.provider)

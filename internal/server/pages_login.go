@@ -32,7 +32,7 @@ func (p *pages) login(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, err, "")
 		return
 	}
-	if v.Confirmed && v.Straight != "" {
+	if v.Confirmed && v.Straight != "" && !v.Code {
 		http.Redirect(w, r, flowPath(v.ID, "provider", url.PathEscape(v.Straight)), http.StatusSeeOther)
 		return
 	}
@@ -44,8 +44,11 @@ func (p *pages) showFlow(w http.ResponseWriter, status int, v identity.FlowView,
 		v.Client = "a program"
 	}
 	name, title := "login", "Log in"
-	if !v.Confirmed {
+	switch {
+	case !v.Confirmed:
 		name, title = "confirm", "Is this you?"
+	case v.Code:
+		name, title = "code", "One more step"
 	}
 	p.show(w, status, name, page{
 		Title: title, Problem: problem, Flow: &v, Client: v.Client, Address: v.Address, Since: v.CreatedAt.UTC().Format("15:04:05 UTC"), Email: email,
@@ -92,7 +95,29 @@ func (p *pages) password(w http.ResponseWriter, r *http.Request) {
 		p.again(w, r, err, email)
 		return
 	}
-	p.done(w, end)
+	p.done(w, r, end)
+}
+
+// code takes a code of the second factor.
+func (p *pages) code(w http.ResponseWriter, r *http.Request) {
+	if !p.form(w, r, maxForm) {
+		return
+	}
+	end, err := p.s.identity.FlowCode(r.Context(), p.browser(r), r.PathValue("flow"), r.PostForm.Get("code"))
+	if err != nil {
+		p.again(w, r, err, "")
+		return
+	}
+	p.done(w, r, end)
+}
+
+// restart begins anew, for somebody else.
+func (p *pages) restart(w http.ResponseWriter, r *http.Request) {
+	if err := p.s.identity.RestartFlow(r.Context(), p.browser(r), r.PathValue("flow")); err != nil {
+		p.fail(w, err, "")
+		return
+	}
+	http.Redirect(w, r, flowPath(r.PathValue("flow")), http.StatusSeeOther)
 }
 
 func (p *pages) confirm(w http.ResponseWriter, r *http.Request) {
@@ -112,9 +137,13 @@ func (p *pages) deny(w http.ResponseWriter, r *http.Request) {
 	p.show(w, http.StatusOK, "done", page{Title: "Cancelled", Refresh: to, Client: "the program that asked", Text: "Nobody was logged in. You may close this window."})
 }
 
-// done shows that somebody is logged in, and sends the browser back to the client's port where there is one: by the page and
+// done goes on to the second factor where one is to follow. Else it shows that somebody is logged in, and sends the browser back to the client's port where there is one: by the page and
 // not by a redirect, which a form's policy would have to allow.
-func (p *pages) done(w http.ResponseWriter, end identity.FlowEnd) {
+func (p *pages) done(w http.ResponseWriter, r *http.Request, end identity.FlowEnd) {
+	if end.Code != "" {
+		http.Redirect(w, r, flowPath(end.Code), http.StatusSeeOther)
+		return
+	}
 	client := end.Client
 	if client == "" {
 		client = "the program that asked"

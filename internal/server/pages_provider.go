@@ -27,7 +27,7 @@ func (p *pages) callback(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, err, "")
 		return
 	}
-	p.done(w, end)
+	p.done(w, r, end)
 }
 
 // acs is where SAML providers have the browser bring their response to. The browser sends no cookie with it, so it is sent
@@ -55,7 +55,7 @@ func (p *pages) finish(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, err, "")
 		return
 	}
-	p.done(w, end)
+	p.done(w, r, end)
 }
 
 func (p *pages) metadata(w http.ResponseWriter, r *http.Request) {

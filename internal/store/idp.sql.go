@@ -49,7 +49,7 @@ func (q *Queries) AnyIDP(ctx context.Context) ([]sess.IDPID, error) {
 }
 
 const bindLoginFlow = `-- name: BindLoginFlow :execrows
-UPDATE login_flow SET browser = $2, confirmed_at = NULL, state = '', handle = '', person = '', request = ''
+UPDATE login_flow SET browser = $2, confirmed_at = NULL, state = '', handle = '', person = '', request = '', user_id = '', password = ''
 WHERE id = $1 AND done_at IS NULL AND denied_at IS NULL
 `
 
@@ -63,7 +63,7 @@ func (q *Queries) BindLoginFlow(ctx context.Context, iD string, browser string) 
 }
 
 const chooseLoginFlowOrg = `-- name: ChooseLoginFlowOrg :execrows
-UPDATE login_flow SET org = $3, idp_name = '' WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL
+UPDATE login_flow SET org = $3, idp_name = '', user_id = '', password = '' WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL
 `
 
 func (q *Queries) ChooseLoginFlowOrg(ctx context.Context, iD string, browser string, chosen sess.OrgID) (int64, error) {
@@ -288,7 +288,7 @@ func (q *Queries) DenyLoginFlow(ctx context.Context, iD string, browser string, 
 const endLoginFlow = `-- name: EndLoginFlow :execrows
 UPDATE login_flow SET org = $3, idp = $4, user_id = $5, mfa_at = $6, password = $7, token = $8,
     expires_at = $9, done_at = $10, state = '', handle = '', person = '', user_code = ''
-WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL
+WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL AND expires_at > $10
 `
 
 type EndLoginFlowParams struct {
@@ -802,7 +802,7 @@ func (q *Queries) RevokeLoginsOfIDP(ctx context.Context, org sess.OrgID, iDP ses
 }
 
 const sendLoginFlow = `-- name: SendLoginFlow :execrows
-UPDATE login_flow SET idp = $3, state = $4, request = $5, handle = '', person = ''
+UPDATE login_flow SET idp = $3, state = $4, request = $5, handle = '', person = '', user_id = '', password = ''
 WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL
 `
 

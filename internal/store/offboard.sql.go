@@ -78,6 +78,36 @@ func (q *Queries) FormerOrgsOfName(ctx context.Context, name string) ([]sess.Org
 	return items, nil
 }
 
+const holdLoginFlowForCode = `-- name: HoldLoginFlowForCode :execrows
+UPDATE login_flow SET org = $1, idp = $2, user_id = $3, password = $4, state = '', handle = '', person = ''
+WHERE id = $5 AND browser = $6 AND done_at IS NULL AND denied_at IS NULL
+`
+
+type HoldLoginFlowForCodeParams struct {
+	Chosen   sess.OrgID
+	IDP      sess.IDPID
+	UserID   sess.UserID
+	Password string
+	ID       string
+	Browser  string
+}
+
+// Somebody proved who they are by a first factor: the browser is asked for the second.
+func (q *Queries) HoldLoginFlowForCode(ctx context.Context, arg HoldLoginFlowForCodeParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, holdLoginFlowForCode,
+		arg.Chosen,
+		arg.IDP,
+		arg.UserID,
+		arg.Password,
+		arg.ID,
+		arg.Browser,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const keepOrgName = `-- name: KeepOrgName :exec
 INSERT INTO org_former_name (org, name, created_at) VALUES ($1, $2, $3)
 ON CONFLICT (org, name) DO UPDATE SET created_at = excluded.created_at
@@ -87,6 +117,19 @@ ON CONFLICT (org, name) DO UPDATE SET created_at = excluded.created_at
 func (q *Queries) KeepOrgName(ctx context.Context, org sess.OrgID, name string, createdAt int64) error {
 	_, err := q.db.ExecContext(ctx, keepOrgName, org, name, createdAt)
 	return err
+}
+
+const restartLoginFlow = `-- name: RestartLoginFlow :execrows
+UPDATE login_flow SET user_id = '', password = '', idp_name = '' WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL
+`
+
+// Somebody else goes on in the browser: what was proved there is void.
+func (q *Queries) RestartLoginFlow(ctx context.Context, iD string, browser string) (int64, error) {
+	result, err := q.db.ExecContext(ctx, restartLoginFlow, iD, browser)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const voidLoginChallengesOf = `-- name: VoidLoginChallengesOf :execrows

@@ -100,18 +100,18 @@ SELECT * FROM login_flow WHERE token = $1 AND token <> '';
 
 -- name: BindLoginFlow :execrows
 -- The browser in which the code of a device was typed has it from now on, from the beginning.
-UPDATE login_flow SET browser = $2, confirmed_at = NULL, state = '', handle = '', person = '', request = ''
+UPDATE login_flow SET browser = $2, confirmed_at = NULL, state = '', handle = '', person = '', request = '', user_id = '', password = ''
 WHERE id = $1 AND done_at IS NULL AND denied_at IS NULL;
 
 -- name: ConfirmLoginFlow :execrows
 UPDATE login_flow SET confirmed_at = sqlc.arg(now) WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL;
 
 -- name: ChooseLoginFlowOrg :execrows
-UPDATE login_flow SET org = sqlc.arg(chosen), idp_name = '' WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL;
+UPDATE login_flow SET org = sqlc.arg(chosen), idp_name = '', user_id = '', password = '' WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL;
 
 -- name: SendLoginFlow :execrows
 -- Notes what is expected back from a provider.
-UPDATE login_flow SET idp = sqlc.arg(idp), state = sqlc.arg(state), request = sqlc.arg(request), handle = '', person = ''
+UPDATE login_flow SET idp = sqlc.arg(idp), state = sqlc.arg(state), request = sqlc.arg(request), handle = '', person = '', user_id = '', password = ''
 WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL;
 
 -- name: TakeLoginFlowState :execrows
@@ -130,7 +130,7 @@ UPDATE login_flow SET handle = '', person = '' WHERE id = $1 AND handle = $2 AND
 -- Somebody proved who they are: 0 rows means that the flow was over.
 UPDATE login_flow SET org = sqlc.arg(chosen), idp = sqlc.arg(idp), user_id = sqlc.arg(user_id), mfa_at = sqlc.arg(mfa_at), password = sqlc.arg(password), token = sqlc.arg(token),
     expires_at = sqlc.arg(until), done_at = sqlc.arg(now), state = '', handle = '', person = '', user_code = ''
-WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL;
+WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL AND expires_at > sqlc.arg(now);
 
 -- name: DenyLoginFlow :execrows
 UPDATE login_flow SET denied_at = sqlc.arg(now), user_code = '' WHERE id = $1 AND browser = $2 AND done_at IS NULL AND denied_at IS NULL;

@@ -26,3 +26,12 @@ ON CONFLICT (org, name) DO UPDATE SET created_at = excluded.created_at;
 -- name: FormerOrgsOfName :many
 -- The organisation that had a name.
 SELECT org FROM org_former_name WHERE name = $1 ORDER BY org LIMIT 2;
+
+-- name: HoldLoginFlowForCode :execrows
+-- Somebody proved who they are by a first factor: the browser is asked for the second.
+UPDATE login_flow SET org = sqlc.arg(chosen), idp = sqlc.arg(idp), user_id = sqlc.arg(user_id), password = sqlc.arg(password), state = '', handle = '', person = ''
+WHERE id = sqlc.arg(id) AND browser = sqlc.arg(browser) AND done_at IS NULL AND denied_at IS NULL;
+
+-- name: RestartLoginFlow :execrows
+-- Somebody else goes on in the browser: what was proved there is void.
+UPDATE login_flow SET user_id = '', password = '', idp_name = '' WHERE id = sqlc.arg(id) AND browser = sqlc.arg(browser) AND done_at IS NULL AND denied_at IS NULL;
