@@ -45,6 +45,7 @@ var rooms = []room{
 	{"identity", 4, "who people are is for the server alone; rooms get a sess.Principal"},
 	{"broker", 4, "the life of sessions is for the server alone; relay and agents see tickets and offers"},
 	{"trail", 4, "it lets out what the gate recorded: what is recorded must not depend on who looks at it"},
+	{"alert", 4, "it finds in the log what is unusual: nothing that is done must wait for it or depend on it"},
 	{"relay", 4, "it knows no users and no SQL; those who need it declare what they need of it"},
 	{"agent", 4, "it runs what it is offered: the rest of the house speaks to it by wire only"},
 	{"client", 4, "it drives sessions for a person or a script: the rest of the house speaks to it by wire and API only"},
@@ -63,7 +64,7 @@ var notLinked = []struct {
 }{
 	{
 		[]string{"cmd/sessctl", "cmd/sess-agent"},
-		[]string{module + "internal/store", module + "internal/gate", module + "internal/identity", module + "internal/broker", module + "internal/relay", module + "internal/outbound", module + "internal/trail", module + "internal/server"},
+		[]string{module + "internal/store", module + "internal/gate", module + "internal/identity", module + "internal/broker", module + "internal/relay", module + "internal/outbound", module + "internal/trail", module + "internal/alert", module + "internal/server"},
 		"what the server knows and decides has no business on people's machines and instances",
 	},
 	{

@@ -23,7 +23,7 @@ type took struct {
 }
 
 // fill writes n random sessions of an organisation, some of which never began or have not ended.
-func (w *world) fill(random *rand.Rand, n int, users []sess.Principal, projects []sess.ProjectID) []took {
+func (w *world) fill(random *rand.Rand, org sess.OrgID, n int, users []sess.Principal, projects []sess.ProjectID) []took {
 	w.t.Helper()
 	pick := func(n int) int { return random.IntN(n) }
 	var all []took
@@ -33,7 +33,7 @@ func (w *world) fill(random *rand.Rand, n int, users []sess.Principal, projects 
 			u := users[pick(len(users))]
 			i := pick(4)
 			x := took{Session: store.Session{
-				Org: w.org, ID: sess.NewSessionID(), Kind: []sess.Kind{sess.KindShell, sess.KindExec}[pick(2)], Instance: sess.InstanceID(fmt.Sprint("ins_", i)),
+				Org: org, ID: sess.NewSessionID(), Kind: []sess.Kind{sess.KindShell, sess.KindExec}[pick(2)], Instance: sess.InstanceID(fmt.Sprint("ins_", i)),
 				InstanceName: fmt.Sprint("web-", i), Project: projects[pick(len(projects))], UserID: u.User, UserName: u.Name, Credential: u.Credential,
 				Node: "nod_other", State: sess.StateEnded, Recording: sess.RecordingComplete, Command: "[]", OwnerKey: string(u.User),
 				CreatedAt: store.Micros(w.now.AddDate(0, -14, 0)) + random.Int64N(int64(14*30*24*time.Hour/time.Microsecond)),
@@ -147,10 +147,9 @@ func TestUsage(t *testing.T) {
 			return nil
 		})
 		projects := []sess.ProjectID{w.project, two, "", "prj_deleted"}
-		all := w.fill(random, 300, []sess.Principal{w.alice, w.bob, w.eve}, projects)
-		other := *w
-		other.org, _ = w.newOrg("other " + string(w.node))
-		other.fill(random, 50, []sess.Principal{w.alice}, projects)
+		all := w.fill(random, w.org, 300, []sess.Principal{w.alice, w.bob, w.eve}, projects)
+		other, _ := w.newOrg("other " + string(w.node))
+		w.fill(random, other, 50, []sess.Principal{w.alice}, projects)
 
 		inTwo := func(who sess.Principal) func(took) bool {
 			return func(x took) bool { return x.Project == two || x.UserID == who.User }
@@ -206,10 +205,9 @@ func TestBoxUsage(t *testing.T) {
 	db := storetest.SQLite(t)
 	w := newWorld(t, db)
 	random := rand.New(rand.NewPCG(1, 2))
-	all := w.fill(random, 200, []sess.Principal{w.alice}, []sess.ProjectID{w.project})
-	other := *w
-	other.org, _ = w.newOrg("other")
-	more := other.fill(random, 100, []sess.Principal{w.alice}, []sess.ProjectID{w.project})
+	all := w.fill(random, w.org, 200, []sess.Principal{w.alice}, []sess.ProjectID{w.project})
+	other, _ := w.newOrg("other")
+	more := w.fill(random, other, 100, []sess.Principal{w.alice}, []sess.ProjectID{w.project})
 	first := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	every := func(took) bool { return true }
 	got, err := w.BoxUsage(t.Context(), api.UsageIn{})
@@ -218,7 +216,7 @@ func TestBoxUsage(t *testing.T) {
 	}
 	for _, r := range got.Items {
 		rows := all
-		if r.Key == string(other.org) {
+		if r.Key == string(other) {
 			rows = more
 			if r.Name != "other" {
 				t.Errorf("called %q", r.Name)

@@ -95,7 +95,7 @@ func (a *app) root() *cobra.Command {
 	add("admin", a.idpCmd())
 	add("admin", a.groupCmd(), a.projectCmd(), a.grantCmd(), a.orgCmd())
 	add("admin", a.roleCmd(), a.policyCmd())
-	add("admin", a.usageCmd(), a.lockCmd())
+	add("admin", a.usageCmd(), a.lockCmd(), a.alertCmd())
 	add("login", a.contextCmd())
 	add("login", a.loginCmd(), a.acceptCmd(), a.passwordCmd(), a.mfaCmd(), a.resetCmd(), a.whoamiCmd(), a.logoutCmd(), a.apiCmd(), a.versionCmd())
 	root.AddCommand(a.genCmd(), environmentTopic(), exitTopic())

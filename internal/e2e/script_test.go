@@ -29,6 +29,8 @@ const scriptsLast = 4 * time.Minute
 //	server start|stop|kill9  of the script's own server
 //	agent add|start|stop|kill9 NAME
 //	smtp start               a mail server, which the script's own server uses from its next start on; mails are $MAIL/1, …
+//	hook start               a receiver of webhooks at $HOOK; what it was told is in $TOLD
+//	hook refuse STATUS       it takes nothing; 0: no more
 //	smtp refuse CODE         it refuses mail; 0: no more
 //
 // Scripts begin as the admin of a server that they share, on which the agent web-1 runs. $SERVER is its URL with the pin,
@@ -52,10 +54,12 @@ func TestScripts(t *testing.T) {
 			}
 			env.Values[ownKey{}] = &own{t: t}
 			env.Values[mailKey{}] = &mailOf{}
+			env.Values[hookKey{}] = &hook{}
 			return w.lend(env.Setenv, filepath.Join(env.WorkDir, "config"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "sh": cmdSh, "set": cmdSet, "until": cmdUntil,
+			"hook": cmdHook,
 			"smtp": cmdSMTP, "totp": cmdTOTP,
 			"own": cmdOwn, "server": cmdServer, "agent": cmdAgent,
 		},

@@ -28,7 +28,7 @@ var ungated = map[string]string{
 // functions that can do nothing: without a context and without the receiver nobody reaches the database or the network.
 func TestEveryVerbBeginsWithTheGate(t *testing.T) {
 	seen := map[string]bool{}
-	for _, room := range []string{"identity", "broker", "trail"} {
+	for _, room := range []string{"identity", "broker", "trail", "alert"} {
 		dir := filepath.Join("..", room)
 		if _, err := os.Stat(dir); err != nil {
 			t.Logf("%s does not exist", room)

@@ -136,6 +136,7 @@ func (s *Service) tryCode(ctx context.Context, tx *gate.Tx, code string, wrong *
 	}
 	if kind == "" {
 		tx.Reject(wrong)
+		tx.AfterCommit(func() { s.lockedOut(ctx, a, who.Org, who.Name, who.Addr) })
 		return false, s.failures.count(ctx, tx.Tx, a)
 	}
 	tx.Detail("factor", kind)

@@ -117,6 +117,7 @@ func (s *Service) confirm(ctx context.Context, tx *gate.Tx, f store.Factor, code
 	}
 	if len(steps) == 0 {
 		tx.Reject(errWrongCode(sess.CodeMFA))
+		tx.AfterCommit(func() { s.lockedOut(ctx, a, who.Org, who.Name, who.Addr) })
 		return false, s.failures.count(ctx, tx.Tx, a)
 	}
 	now := store.Micros(s.now())

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sessctl/sess/internal/gate"
+	"github.com/sessctl/sess/internal/policy"
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/store"
 )
@@ -48,6 +50,7 @@ type attempt struct {
 
 	subject string // what it counts for beside the address, once guarded
 	known   bool   // the account has logged in from there
+	locks   bool   // if it fails, the account is locked for that subject
 }
 
 func newAttempt(email string, addr netip.Addr) *attempt {
@@ -137,6 +140,7 @@ func (f *failures) guard(ctx context.Context, tx *store.Tx, a *attempt) (limited
 	if err != nil {
 		return nil, fmt.Errorf("count failed logins: %w", err)
 	}
+	a.locks = len(times)+1 >= limit
 	if len(times) < limit {
 		return nil, nil
 	}
@@ -303,6 +307,14 @@ func (f *failures) purge(ctx context.Context, tx *store.Tx) error {
 		}
 	}
 	return nil
+}
+
+// lockedOut puts it on record where an account was locked by an attempt that failed. It waits with other refusals for a moment, so
+// that nobody learns from the time of an answer which accounts there are.
+func (s *Service) lockedOut(ctx context.Context, a *attempt, org sess.OrgID, name string, addr netip.Addr) {
+	if a.locks && org != "" {
+		s.gate.RefusedAnonymous(ctx, gate.Refusal{Org: org, Addr: addr, Action: policy.LoginLocked, Code: sess.CodeLimited, Name: name})
+	}
 }
 
 func errBlocked(again, now time.Time) *sess.Error {

@@ -42,6 +42,9 @@ func (s *Service) FlowPassword(ctx context.Context, b Browser, id, email, passwo
 		if len(accounts) > 0 {
 			org, name = accounts[0].Org, email
 		}
+		for _, x := range accounts {
+			s.lockedOut(ctx, attempt, x.Org, email, b.Addr)
+		}
 		return FlowEnd{}, s.refuse(ctx, org, b.Addr, policy.Login, name, errWrongPassword())
 	}
 	account := flowAccount(accounts, org)

@@ -54,6 +54,9 @@ func (s *Service) Login(ctx context.Context, addr netip.Addr, in api.LoginIn) (a
 		if len(accounts) > 0 {
 			org, name = accounts[0].Org, email
 		}
+		for _, x := range accounts {
+			s.lockedOut(ctx, attempt, x.Org, email, addr)
+		}
 		return out, s.refuse(ctx, org, addr, policy.Login, name, errWrongPassword())
 	}
 	account, err := chooseOrg(accounts, in.Body.Org)

@@ -50,6 +50,12 @@ const (
 	LockShow   Action = "lock:show"
 	LockRemove Action = "lock:remove"
 
+	AlertAdd    Action = "alert:add"
+	AlertList   Action = "alert:list"
+	AlertShow   Action = "alert:show"
+	AlertTest   Action = "alert:test"
+	AlertRemove Action = "alert:remove"
+
 	KeyCreate        Action = "key:create"
 	KeyCreateMachine Action = "key:create-machine"
 	KeyList          Action = "key:list"
@@ -162,6 +168,10 @@ const (
 	InstanceDisconnected Action = "instance:disconnected"
 	Authenticate         Action = "authenticate" // a credential that was not accepted; refusals only
 	PasswordForgot       Action = "password:forgot"
+	LoginLocked          Action = "login:locked"
+	AlertRaised          Action = "alert:raised"
+	AlertStalled         Action = "alert:stalled"
+	AlertResumed         Action = "alert:resumed"
 	MailFailed           Action = "mail:failed"
 	SinkStalled          Action = "sink:stalled"
 	SinkResumed          Action = "sink:resumed"
@@ -236,6 +246,11 @@ func Actions() []Info {
 		{LockList, "list locks", oversee, false},
 		{LockShow, "see a lock", oversee, false},
 		{LockRemove, "lift a lock", manage, false},
+		{AlertAdd, "have a webhook told of what is unusual", admin, false},
+		{AlertList, "list the webhooks that are told of what is unusual", admin, false},
+		{AlertShow, "see a webhook and what it was told of", admin, false},
+		{AlertTest, "send a webhook a test", admin, false},
+		{AlertRemove, "remove a webhook", admin, false},
 		{KeyCreate, "make an API key of one's own", everyone, true},
 		{KeyCreateMachine, "make an API key of a machine user", admin, false},
 		{KeyRotate, "replace an API key of one's own or of a machine user", everyone, true},
@@ -326,6 +341,10 @@ func Events() []Info {
 		{Action: RecordingClosed, Summary: "a recording was closed; its digest is in the event"},
 		{Action: RecordingExpired, Summary: "a recording was deleted because of its age or the size of all; its digest is in the event"},
 		{Action: InstanceDisconnected, Summary: "an instance went offline"},
+		{Action: LoginLocked, Summary: "so many logins failed that the account is locked, for where they came from or for everybody it does not know"},
+		{Action: AlertRaised, Summary: "something unusual was found in the log, and webhooks are told"},
+		{Action: AlertStalled, Summary: "a webhook can't be told of what was found; it is tried again"},
+		{Action: AlertResumed, Summary: "a webhook that could not be told takes alerts again"},
 		{Action: PasswordForgot, Summary: "a person asked for a link that sets a new password"},
 		{Action: MailFailed, Summary: "a mail to a person could not be sent"},
 		{Action: SinkStalled, Summary: "a place that the audit log is streamed to takes nothing, several times in a row; nothing is lost"},

@@ -65,6 +65,11 @@ func matrixEntries() map[string]entry {
 		"session-end":      {act: policy.SessionEnd, body: `{"reason":"r"}`},
 		"session-resume":   {guarded: "the session's own key", body: `{"nonce":"AAAAAAAAAAAAAAAAAAAAAA==","signature":"AA=="}`},
 
+		"alert-add":         {act: policy.AlertAdd, body: `{"url":"https://127.0.0.1/x","on":["all"]}`},
+		"alert-list":        {act: policy.AlertList},
+		"alert-show":        {act: policy.AlertShow, kinds: map[string]string{"id": "alert"}},
+		"alert-test":        {act: policy.AlertTest, kinds: map[string]string{"id": "alert"}},
+		"alert-remove":      {act: policy.AlertRemove, kinds: map[string]string{"id": "alert"}},
 		"usage-show":        {act: policy.UsageShow},
 		"usage-show month":  {act: policy.UsageShow, query: "by=month"},
 		"lock-add":          {act: policy.LockAdd, body: `{"kind":"user","target":"{user}","reason":"r"}`},

@@ -102,6 +102,9 @@ func (o *matrixOrg) make(kind string, owner member) thing {
 	case "grant":
 		group := o.make("group", owner)
 		return thing{id: create("/v1/grants", `{"group":"`+group.id+`","role":"operator"}`).id}
+	case "alert": // there can be few at a time
+		o.w.sql("DELETE FROM alert_hook WHERE org = $1 AND id NOT IN (SELECT id FROM alert_hook WHERE org = $1 ORDER BY created_at LIMIT 3)", o.org)
+		return thing{id: create("/v1/alerts", `{"url":"https://127.0.0.1/x","on":["all"]}`).id}
 	case "idp": // there can be few at a time
 		o.w.sql("DELETE FROM idp WHERE org = $1 AND id NOT IN (SELECT id FROM idp WHERE org = $1 ORDER BY created_at LIMIT 3)", o.org)
 		return create("/v1/idps", `{"name":"`+name+`","kind":"github","secret":"s","settings":{"client_id":"c","allow_orgs":["o"]}}`)

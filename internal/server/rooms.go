@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/sessctl/sess/internal/alert"
 	"github.com/sessctl/sess/internal/audit"
 	"github.com/sessctl/sess/internal/broker"
 	"github.com/sessctl/sess/internal/gate"
@@ -61,6 +62,9 @@ func (s *Server) openRooms(ctx context.Context) error {
 	s.trail = trail.New(trail.Config{
 		Gate: s.gate, DB: s.store, Sequencer: s.sequencer, Key: s.signer.VerifierKey(), Sealer: s.identity, Node: sess.NodeID(node),
 		Version: s.cfg.Version, Host: s.public.Hostname(), Guard: outbound.Guard{AllowPrivate: s.cfg.WebhookAllowPrivate}, Now: s.now, Log: s.log,
+	})
+	s.alerts = alert.New(alert.Config{
+		Gate: s.gate, DB: s.store, Sealer: s.identity, Guard: outbound.Guard{AllowPrivate: s.cfg.WebhookAllowPrivate}, Now: s.now, Log: s.log,
 	})
 	return s.broker.Recover(ctx) //nolint:wrapcheck // it says everything
 }

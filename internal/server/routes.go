@@ -49,6 +49,7 @@ func (s *Server) routes() http.Handler {
 	s.bindOrgs()
 	s.bindFactors()
 	s.bindUsage()
+	s.bindAlerts()
 
 	bind(s, api.ListRecordings, s.listRecordings)
 	bind(s, api.GetRecording, s.showRecording)

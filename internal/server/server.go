@@ -16,6 +16,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/sessctl/sess/internal/alert"
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/audit"
 	"github.com/sessctl/sess/internal/broker"
@@ -56,6 +57,7 @@ type Server struct {
 	broker     *broker.Service
 	relay      *relay.Relay
 	trail      *trail.Service
+	alerts     *alert.Service
 	mailer     *mailer // nil: this server sends no mail
 	closers    []func() error
 

@@ -89,6 +89,12 @@ func NewEventID() EventID { return EventID(newID("evt")) }
 // NewSinkID returns a fresh identifier of a place that an audit log is streamed to.
 func NewSinkID() string { return newID("snk") }
 
+// NewAlertHookID returns a fresh identifier of a webhook that is told of alerts.
+func NewAlertHookID() string { return newID("hok") }
+
+// NewAlertID returns a fresh identifier of an alert.
+func NewAlertID() string { return newID("alr") }
+
 // NewBootID returns a fresh identifier of one run of an agent.
 func NewBootID() BootID { return BootID(newID("boo")) }
 

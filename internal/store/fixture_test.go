@@ -331,7 +331,7 @@ var freshColumns = map[string][]string{
 	"person": {"id", "email"}, "member": {"user_id", "name"}, "project": {"id", "name"}, "role_grant": {"id", "role"},
 	"invite": {"id", "hash"}, "reset_link": {"hash"}, "team": {"id", "name"}, "team_member": {"source"}, "login": {"id", "hash"}, "api_key": {"id", "hash"}, "enrol_token": {"id", "hash"},
 	"instance": {"id", "name"}, "session": {"id"}, "ticket": {"hash"}, "resume_nonce": {"nonce"}, "audit_event": {"id"},
-	"login_failure": {"id"}, "audit_sink": {"id", "name"}, "role": {"name"}, "recovery_code": {"hash"}, "login_challenge": {"hash"}, "idp": {"id", "name"}, "idp_account": {"subject"}, "session_tag": {"name"}, "session_join": {"side"}, "login_flow": {"id", "token"},
+	"login_failure": {"id"}, "audit_sink": {"id", "name"}, "role": {"name"}, "recovery_code": {"hash"}, "login_challenge": {"hash"}, "idp": {"id", "name"}, "idp_account": {"subject"}, "session_tag": {"name"}, "alert_hook": {"id"}, "session_join": {"side"}, "login_flow": {"id", "token"},
 }
 
 // numberArg guesses a number from the parameter's name.

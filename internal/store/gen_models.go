@@ -23,6 +23,48 @@ type APIKey struct {
 	Hint         string
 }
 
+type Alert struct {
+	Org       sess.OrgID
+	Num       int64
+	ID        string
+	Kind      string
+	CreatedAt int64
+	Body      string
+}
+
+type AlertHook struct {
+	Org         sess.OrgID
+	ID          string
+	URL         string
+	Kinds       string
+	Secret      string
+	CreatedAt   int64
+	CreatedBy   string
+	NextNum     int64
+	DeliveredAt *int64
+	Failures    int64
+	Problem     string
+	FailedAt    *int64
+	RetryAt     int64
+}
+
+type AlertSeen struct {
+	Org     sess.OrgID
+	Kind    string
+	Subject string
+	Value   string
+	N       int64
+	FirstAt int64
+	LastAt  int64
+}
+
+type AlertWatch struct {
+	Org      sess.OrgID
+	NextIdx  int64
+	LearnIdx int64
+	NextNum  int64
+}
+
 type AuditCheckpoint struct {
 	Log       string
 	Size      int64

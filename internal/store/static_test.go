@@ -19,6 +19,10 @@ var everyOrg = map[string]string{
 	"GetLoginChallengeByHash": "the challenge's token is all that is known: it tells the org",
 	"PurgeLoginChallenges":    "housekeeping by age",
 	"GetAgent":                "an agent names its instance, and proves it with the key in that row",
+	"ListAlertsDue":           "the server looks at all logs; what it raises says whose it is",
+	"ListAlertHooksDue":       "the server tells all webhooks; each row says whose it is",
+	"PurgeAlerts":             "housekeeping by age",
+	"PurgeAlertSeen":          "housekeeping by age",
 	"SumUsageOfOrgs":          "for the owner of the box, who is billed for all of it",
 	"GetSessionByID":          "who resumes by the session's key names only the session, and proves it with the key in that row",
 

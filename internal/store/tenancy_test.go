@@ -30,6 +30,7 @@ var queryArgs = map[string]any{
 	"InsertSessionParams.session":  "ses_detached_ORG",
 	"ListSessionsByPrefix.pattern": "ses_%",
 	"ListSessions.state":           "all", "ListSessions.instance": "", "ListSessions.person": "", "ListSessions.only_of": "", "ListSessions.pattern": "%", "ListSessions.started_only": 0,
+	"AddAlert.num": 78, "ClaimAlertHook.was": timeCreated, "ClaimAlertHook.until": 78, "PurgeAlertSeen.last_at": timeNow,
 	"SumUsage.since": 0, "SumUsage.until": timeExpires, "SumUsage.by": "user", "SumUsage.hidden": ",",
 	"SumUsageByTag.since": 0, "SumUsageByTag.until": timeExpires, "SumUsageByTag.tag": "v_name", "SumUsageByTag.hidden": ",",
 	"SumUsageOfOrgs.since": 0, "SumUsageOfOrgs.until": timeExpires, "SumUsageOfOrgs.by": "org",

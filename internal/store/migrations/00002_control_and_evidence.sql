@@ -72,6 +72,50 @@ CREATE TABLE session_tag (
 );
 CREATE INDEX session_tag_value ON session_tag (org, name, value, session);
 
+-- Alerts: webhooks that are told of what is unusual, how far the audit log was looked at for them, and what was found.
+CREATE TABLE alert_hook (
+    org          TEXT NOT NULL REFERENCES org (id),
+    id           TEXT NOT NULL,
+    url          TEXT NOT NULL,
+    kinds        TEXT NOT NULL, -- with spaces around each, or all
+    secret       TEXT NOT NULL, -- sealed
+    created_at   BIGINT NOT NULL,
+    created_by   TEXT NOT NULL,
+    next_num     BIGINT NOT NULL, -- the first alert that it was not told of
+    delivered_at BIGINT, -- last
+    failures     BIGINT NOT NULL, -- in a row
+    problem      TEXT NOT NULL, -- of the last one
+    failed_at    BIGINT,
+    retry_at     BIGINT NOT NULL, -- nobody tries before; also while a node does
+    PRIMARY KEY (org, id)
+);
+CREATE TABLE alert_watch (
+    org        TEXT PRIMARY KEY REFERENCES org (id),
+    next_idx   BIGINT NOT NULL, -- the first event of the log that was not looked at
+    learn_idx  BIGINT NOT NULL, -- events before it only teach
+    next_num   BIGINT NOT NULL -- of alerts
+);
+CREATE TABLE alert (
+    org        TEXT NOT NULL REFERENCES org (id),
+    num        BIGINT NOT NULL,
+    id         TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    created_at BIGINT NOT NULL, -- of the event
+    body       TEXT NOT NULL, -- JSON, as it is sent
+    PRIMARY KEY (org, num)
+);
+-- What rules remember of what they saw, in the transactions that move the watch: so it always follows from the log.
+CREATE TABLE alert_seen (
+    org      TEXT NOT NULL REFERENCES org (id),
+    kind     TEXT NOT NULL,
+    subject  TEXT NOT NULL,
+    value    TEXT NOT NULL,
+    n        BIGINT NOT NULL,
+    first_at BIGINT NOT NULL,
+    last_at  BIGINT NOT NULL,
+    PRIMARY KEY (org, kind, subject, value)
+);
+
 -- The tickets with which a session was joined, the first ones of each side; all are in the audit log.
 CREATE TABLE session_join (
     org         TEXT NOT NULL,
@@ -189,6 +233,10 @@ ALTER TABLE audit_event DROP COLUMN instance;
 ALTER TABLE audit_event DROP COLUMN address;
 DROP INDEX session_live_of_user;
 ALTER TABLE session DROP COLUMN controls;
+DROP TABLE alert_seen;
+DROP TABLE alert;
+DROP TABLE alert_watch;
+DROP TABLE alert_hook;
 DROP TABLE session_join;
 DROP TABLE session_tag;
 DROP INDEX session_usage;
