@@ -62,7 +62,7 @@ func (a *app) grantAddCmd() *cobra.Command {
 	f.StringVar(&in.Body.Group, "group", "", "the `GROUP` that is given it")
 	f.StringVar(&role, "role", "", "the `ROLE`")
 	f.StringVar(&in.Body.Project, "project", "", "the `PROJECT` it holds on; the whole organisation if not given")
-	_ = c.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(builtinRoles(), cobra.ShellCompDirectiveNoFileComp))
+	a.completeFlags(c)
 	return a.jsonFlag(c)
 }
 

@@ -52,12 +52,8 @@ func (a *app) keyCreateCmd() *cobra.Command {
 	f.StringVar(&k.role, "role", "", "the `ROLE` of a new machine user: operator if not given")
 	f.DurationVar(&k.ttl, "ttl", 0, "how long it is valid, at most what the organisation allows (default 2160h0m0s, or what the organisation says)")
 	f.StringSliceVar(&in.Body.From, "from", nil, "accept it only from these `ADDRESSES` and networks, with commas between; may be repeated")
-	_ = c.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(roleNames(), cobra.ShellCompDirectiveNoFileComp))
+	a.completeFlags(c)
 	return a.jsonFlag(c)
-}
-
-func roleNames() []string {
-	return []string{string(sess.RoleAdmin), string(sess.RoleOperator), string(sess.RoleReadOnly), string(sess.RoleAuditor)}
 }
 
 // fill completes what is asked for from arguments and flags.

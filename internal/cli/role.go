@@ -42,7 +42,7 @@ func (a *app) roleShowCmd() *cobra.Command {
 		Use: "show ROLE", Short: "Show a role",
 		Long:    "Shows a role. With --policy, the Cedar policy that it means and that decides, alone on standard output.",
 		Example: "  sessctl role show deployer\n  sessctl role show operator --policy",
-		Args:    args(cobra.ExactArgs(1)),
+		Args:    args(cobra.ExactArgs(1)), ValidArgsFunction: first(a.completeRoles),
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			r, err := call(cmd.Context(), a, "asking the server", api.GetRole, api.RoleRef{Role: argv[0]})
 			switch {
@@ -127,7 +127,7 @@ func (a *app) roleSetCmd() *cobra.Command {
 		Long: "Changes a role. A flag that is given stands in place of what the role had; an empty one, 0 or none takes a limit\n" +
 			"away. Sessions that run get what became stricter at once; what became looser is for those that start from then on.",
 		Example: "  sessctl role set deployer --allow session:start,instance:change\n  sessctl role set deployer --os-user '' --idle-timeout none",
-		Args:    args(cobra.ExactArgs(1)),
+		Args:    args(cobra.ExactArgs(1)), ValidArgsFunction: first(a.completeRoles),
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			in := api.RoleSetIn{RoleRef: api.RoleRef{Role: argv[0]}}
 			given := cmd.Flags().Changed
@@ -152,7 +152,7 @@ func (a *app) roleSetCmd() *cobra.Command {
 func (a *app) roleDeleteCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "delete ROLE…", Aliases: []string{"rm"}, Short: "Delete roles of your own that nobody holds",
-		Args: args(cobra.MinimumNArgs(1)),
+		Args: args(cobra.MinimumNArgs(1)), ValidArgsFunction: a.completeRoles,
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			var errs []error
 			for _, name := range argv {

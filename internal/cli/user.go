@@ -265,7 +265,7 @@ func (a *app) userInviteCmd() *cobra.Command {
 	f.StringArrayVar(&in.Body.Groups, "group", nil, "a `GROUP` they are in; may be repeated")
 	f.StringVar(&in.Body.Name, "name", "", "the person's `NAME`, for people")
 	f.BoolVar(&in.Body.Temporary, "temporary-password", false, "a temporary password instead of a link")
-	_ = c.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(builtinRoles(), cobra.ShellCompDirectiveNoFileComp))
+	a.completeFlags(c)
 	return a.jsonFlag(c)
 }
 

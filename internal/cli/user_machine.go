@@ -42,7 +42,7 @@ func (a *app) userCreateCmd() *cobra.Command {
 	f.StringVar(&in.Body.Name, "machine", "", "its `NAME`")
 	f.StringVar(&role, "role", "", "the `ROLE` it has")
 	f.StringVar(&in.Body.Project, "project", "", "the `PROJECT` the role holds on, if not the whole organisation")
-	_ = c.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(roleNames(), cobra.ShellCompDirectiveNoFileComp))
+	a.completeFlags(c)
 	return a.jsonFlag(c)
 }
 
