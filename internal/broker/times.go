@@ -55,8 +55,8 @@ func (h *held) note(r store.Session, now time.Time) {
 	}
 }
 
-// count takes over how much passed in the session; less than before is a new count, from 0.
-func (h *held) count(n uint64, now time.Time) {
+// counts takes over how much passed in the session; less than before is a new count, from 0.
+func (h *held) counts(n uint64, now time.Time) {
 	if n > h.counted || n < h.counted && n > 0 {
 		h.activeAt, h.warned[clockIdle] = now, false
 	}
@@ -184,7 +184,7 @@ func (l *lives) countOne(relay Relay, id sess.SessionID, now time.Time) (life, b
 	if x.tty {
 		moved = typed
 	}
-	x.held.count(moved, now)
+	x.counts(moved, now)
 	return *x, true
 }
 
@@ -280,14 +280,16 @@ func (s *Service) lookAtLogins(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at logins: %w", err)
 	}
+	var errs []error
 	for _, r := range rows {
 		at, err := validUntil(r)
-		if err != nil {
-			return err
+		if err != nil { // settings of one organisation hold up no other
+			errs = append(errs, err)
+			continue
 		}
 		s.lives.loginEnds(r.ID, at)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // validUntil gives when the credential of a session runs out. That a login was not used for long ends none: who works in a
