@@ -64,6 +64,20 @@ func TestWarnedInAFullScreenProgram(t *testing.T) {
 	s.exits(0)
 }
 
+// TestOutputIsNoInput: what a program prints on a terminal says nothing about who sits there.
+func TestOutputIsNoInput(t *testing.T) {
+	t.Parallel()
+	w := limited(t, "--idle-timeout", "3s")
+	s := w.sit(t, "start", "web-1", "--", "sh", "-c", "while :; do echo busy; sleep 0.2; done")
+	s.see("busy")
+	began := time.Now()
+	s.exits(128 + int(syscall.SIGHUP))
+	if d := time.Since(began); d > 10*time.Second {
+		t.Errorf("it took %s", d)
+	}
+	s.see("nothing was typed for 3s")
+}
+
 // TestNoSlotLeaks: with room for one session and one connection, whatever is killed at whatever moment leaves room.
 func TestNoSlotLeaks(t *testing.T) {
 	t.Parallel()
