@@ -75,6 +75,8 @@ type Sequencer struct {
 	log    *slog.Logger
 	wake   chan struct{}
 
+	signed func(Checkpoint, string) // called with each new checkpoint, once it is committed; may be nil
+
 	mu   sync.Mutex
 	seen map[string]Checkpoint // the last that this sequencer signed, by log: what the rows can't take back
 }
@@ -86,6 +88,12 @@ func NewSequencer(rows Rows, signer *Signer, log *slog.Logger) *Sequencer {
 	}
 	return &Sequencer{rows: rows, signer: signer, log: log, wake: make(chan struct{}, 1), seen: map[string]Checkpoint{}}
 }
+
+// OnSigned has f called with each checkpoint that is signed, once it is committed. f must not block. It is said before Run.
+func (s *Sequencer) OnSigned(f func(c Checkpoint, signed string)) { s.signed = f }
+
+// Remember says that a checkpoint was signed once: the log must go on from it, or nothing more is signed.
+func (s *Sequencer) Remember(c Checkpoint) { s.remember(c) }
 
 // Wake says that there are new events. It never blocks; many calls become one.
 func (s *Sequencer) Wake() {
@@ -155,6 +163,7 @@ func (s *Sequencer) flush(ctx context.Context, log string) error {
 // batch places one batch of a log and returns how many events it placed.
 func (s *Sequencer) batch(ctx context.Context, log string) (placed int, err error) {
 	var signed Checkpoint
+	var note string
 	err = s.rows.Batch(ctx, log, func(b Batch) error {
 		placed = 0
 		size, err := b.Size(ctx)
@@ -172,11 +181,14 @@ func (s *Sequencer) batch(ctx context.Context, log string) (placed int, err erro
 			return err
 		}
 		placed = len(rows)
-		signed, err = s.sign(ctx, b, Checkpoint{Log: log, Size: size + int64(placed)}, rows[placed-1].Time)
+		signed, note, err = s.sign(ctx, b, Checkpoint{Log: log, Size: size + int64(placed)}, rows[placed-1].Time)
 		return err
 	})
 	if err == nil && placed > 0 {
 		s.remember(signed)
+		if s.signed != nil {
+			s.signed(signed, note)
+		}
 	}
 	return placed, err
 }
@@ -287,16 +299,16 @@ func hashes(ctx context.Context, b Batch, fresh map[int64]tlog.Hash, indexes []i
 	return out, nil
 }
 
-// sign signs the tree of c.Size events and gives the checkpoint with its root.
-func (s *Sequencer) sign(ctx context.Context, b Batch, c Checkpoint, at time.Time) (Checkpoint, error) {
+// sign signs the tree of c.Size events and gives the checkpoint with its root, and the signed note.
+func (s *Sequencer) sign(ctx context.Context, b Batch, c Checkpoint, at time.Time) (Checkpoint, string, error) {
 	root, err := rootAt(ctx, b, c.Size)
 	if err != nil {
-		return c, err
+		return c, "", err
 	}
 	c.Root = root
 	signed, err := s.signer.Checkpoint(c)
 	if err != nil {
-		return c, err
+		return c, "", err
 	}
-	return c, b.Sign(ctx, c, signed, at)
+	return c, signed, b.Sign(ctx, c, signed, at)
 }

@@ -16,7 +16,7 @@ import (
 
 func (a *app) auditCmd() *cobra.Command {
 	return parent("audit", "Read, follow, export, verify and prove the audit log", a.auditListCmd(), a.auditShowCmd(), a.auditExportCmd(), a.auditVerifyCmd(),
-		a.auditProveCmd(), a.auditCheckpointCmd(), a.auditSinkCmd())
+		a.auditProveCmd(), a.auditCheckpointCmd(), a.auditWitnessCmd(), a.auditSinkCmd())
 }
 
 // auditRow is an event as audit list --json prints it: its place, -1 before it has one, and what the log has verbatim.

@@ -149,6 +149,7 @@ func serveCommand(p Process) *cobra.Command {
 	f.StringVar(&header, "proxy-header", string(ProxyXForwardedFor), "where trusted proxies say so: x-forwarded-for or forwarded; the one your proxy writes")
 	f.BoolVar(&cfg.IDPAllowPrivate, "idp-allow-private", false, "let identity providers be on this machine or a private network, and speak http: whoever may set one up can then reach what this machine can")
 	f.BoolVar(&cfg.WebhookAllowPrivate, "webhook-allow-private", false, "let audit sinks and alerts go to this machine or a private network, by http, too: whoever may set one up can then reach what this machine can")
+	f.StringVar(&cfg.AuditWitness, "audit-witness", "", "publish each signed checkpoint of the audit logs: append it to this `FILE`, best on another machine, or post it to this URL")
 	f.StringVar(&format, "log-format", "text", "text or json")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd

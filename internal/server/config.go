@@ -50,9 +50,12 @@ type Config struct {
 	// WebhookAllowPrivate lets what organisations have sent to addresses of their choice, audit sinks and alerts, go to this
 	// machine and to private networks, by http, too.
 	WebhookAllowPrivate bool
-	Version             string
-	Log                 *slog.Logger // required
-	Notices             io.Writer    // messages for the person who starts the server; nil: none
+	// AuditWitness is where each signed checkpoint of the audit logs is published: a file that is appended to, or a URL that is
+	// posted to. Empty: nowhere.
+	AuditWitness string
+	Version      string
+	Log          *slog.Logger // required
+	Notices      io.Writer    // messages for the person who starts the server; nil: none
 }
 
 // publicURL works out the URL agents and clients use, from the configuration and the address really listened on.

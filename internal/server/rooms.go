@@ -88,6 +88,11 @@ func (s *Server) openGate(ctx context.Context) error {
 		return fmt.Errorf("load policies: %w", err)
 	}
 	s.sequencer = audit.NewSequencer(gate.Rows(s.store), s.signer, s.log)
+	if s.cfg.AuditWitness != "" {
+		if s.publisher, err = trail.NewPublisher(s.cfg.AuditWitness, s.signer.VerifierKey(), s.sequencer, s.now, s.log); err != nil {
+			return err //nolint:wrapcheck // it says everything
+		}
+	}
 	s.gate = gate.New(gate.Config{
 		DB: s.store, Policy: engine, Log: s.log, Recorded: s.sequencer.Wake,
 		Changed: func() { s.broker.RulesChanged() }, // there before anything is served

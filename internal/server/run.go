@@ -48,6 +48,9 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stop()
 	start("expiry", func() error { return s.broker.Run(background) })
 	start("audit log", func() error { s.sequencer.Run(background); return nil })
+	if s.publisher != nil {
+		start("checkpoints", func() error { s.publisher.Run(background); return nil })
+	}
 	start("audit sinks", func() error { s.trail.Run(background); return nil })
 	start("alerts", func() error { s.alerts.Run(background); return nil })
 	start("people", func() error { s.identity.Run(background); return nil })

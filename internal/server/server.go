@@ -58,7 +58,8 @@ type Server struct {
 	relay      *relay.Relay
 	trail      *trail.Service
 	alerts     *alert.Service
-	mailer     *mailer // nil: this server sends no mail
+	mailer     *mailer          // nil: this server sends no mail
+	publisher  *trail.Publisher // nil: checkpoints are published nowhere
 	closers    []func() error
 
 	auth         authenticator
