@@ -252,12 +252,16 @@ type EndIn struct {
 // SessionsIn asks for sessions.
 type SessionsIn struct {
 	Page
-	State    string `query:"state" enum:"live,all,ended" default:"live"`
-	Instance string `query:"instance" maxLength:"63"`
-	User     string `query:"user" maxLength:"254"`
-	Mine     bool   `query:"mine" doc:"Only my own"`
-	Tag      string `query:"tag" maxLength:"200" doc:"NAME=VALUE"`
-	Prefix   string `query:"prefix" maxLength:"63" doc:"Of the id, for completion"`
+	State    string    `query:"state" enum:"live,all,ended" default:"live"`
+	Instance string    `query:"instance" maxLength:"63" doc:"Name or id"`
+	User     string    `query:"user" maxLength:"254" doc:"Name or id"`
+	Project  string    `query:"project" maxLength:"64" doc:"Name or id"`
+	Kind     sess.Kind `query:"kind" maxLength:"32"`
+	Label    []string  `query:"label,explode" maxItems:"8" doc:"NAME=VALUE, of the instance, as it is now"`
+	Since    string    `query:"since" maxLength:"40" doc:"RFC 3339: begun then or later"`
+	Mine     bool      `query:"mine" doc:"Only my own"`
+	Tag      string    `query:"tag" maxLength:"200" doc:"NAME=VALUE"`
+	Prefix   string    `query:"prefix" maxLength:"63" doc:"Of the id, for completion"`
 }
 
 // Session is one piece of work on one instance.
@@ -287,6 +291,7 @@ type Session struct {
 	Exit           *sess.Exit          `json:"exit,omitempty"`
 	GraceMS        int64               `json:"grace_ms"`
 	RecordingState sess.RecordingState `json:"recording_state"`
+	Connected      int64               `json:"connected"`          // how many are connected to it now
 	Controls       *sess.Effective     `json:"controls,omitempty"` // that hold for it, and where each comes from; none: nothing does
 
 	Project        sess.ProjectID    `json:"project,omitempty"`

@@ -58,7 +58,7 @@ func (p *pipe) Close() { p.once.Do(func() { close(p.gone) }) }
 
 // agent is an agent's end of a control link.
 type agent struct {
-	t     *testing.T
+	t     testing.TB
 	w     *world
 	conn  broker.ControlConn
 	nonce string

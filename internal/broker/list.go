@@ -1,9 +1,11 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/gate"
@@ -16,34 +18,25 @@ import (
 func (s *Service) List(ctx context.Context, who sess.Principal, in api.SessionsIn) (api.SessionList, error) {
 	out := api.SessionList{Items: []api.Session{}}
 	err := s.gate.Read(ctx, who, policy.SessionList, policy.Org(who.Org), func(tx *gate.Tx) error {
-		state := in.State
-		if state == "" {
-			state = "live"
+		since, err := timeOr(in.Since, time.Time{})
+		if err != nil {
+			return err
 		}
-		pattern, ok := idPattern(in.Prefix)
-		if !ok {
-			return nil
+		rows, next, err := s.list(ctx, tx, sessionQuery{
+			page: in.Page, state: cmp.Or(in.State, "live"), user: in.User, mine: in.Mine, instance: in.Instance, project: in.Project, kind: in.Kind,
+			labels: in.Label, tag: in.Tag, prefix: in.Prefix, since: since, show: policy.SessionShow, as: sessionResource,
+		})
+		if err != nil {
+			return err
 		}
-		p := store.ListSessionsParams{
-			Org: who.Org, State: state, Instance: in.Instance, Person: in.User, Pattern: pattern,
-		}
-		if in.Tag != "" {
-			var err error
-			if p.TagName, p.TagValue, err = sess.ParseTag(in.Tag); err != nil {
-				return err
-			}
-		}
-		if in.Mine {
-			p.OnlyOf = string(who.User)
-		}
-		rows, next, err := page(ctx, tx, in.Page, p, tx.Scope(policy.SessionShow, policy.TypeSession))
+		there, err := connected(ctx, tx)
 		if err != nil {
 			return err
 		}
 		for _, r := range rows {
-			if tx.Allowed(policy.SessionShow, sessionResource(r)) { // the scope may be wider than policies are
-				out.Items = append(out.Items, s.live(public(r)))
-			}
+			v := s.live(public(r))
+			v.Connected = there[r.ID]
+			out.Items = append(out.Items, v)
 		}
 		out.Next = next
 		return nil
@@ -52,6 +45,19 @@ func (s *Service) List(ctx context.Context, who sess.Principal, in api.SessionsI
 		return api.SessionList{}, err
 	}
 	return out, nil
+}
+
+// connected counts who is connected to the sessions of the organisation.
+func connected(ctx context.Context, tx *gate.Tx) (map[sess.SessionID]int64, error) {
+	rows, err := tx.CountConnected(ctx, tx.Who().Org)
+	if err != nil {
+		return nil, fmt.Errorf("count connections: %w", err)
+	}
+	n := make(map[sess.SessionID]int64, len(rows))
+	for _, r := range rows {
+		n[r.Session] = r.Connected
+	}
+	return n, nil
 }
 
 // Show gives one session.
@@ -73,50 +79,18 @@ func (s *Service) Show(ctx context.Context, who sess.Principal, in api.SessionRe
 	return out, nil
 }
 
-// page runs the list query for what scope lets the reader see, and gives the cursor of the page after; empty: none.
-func page(ctx context.Context, tx *gate.Tx, in api.Page, p store.ListSessionsParams, scope policy.Scope) ([]store.Session, string, error) {
-	limit := in.Limit
-	if limit <= 0 {
-		limit = api.DefaultPage
-	}
-	limit = min(limit, api.MaxPage)
-	from, err := store.ParseCursor(in.After)
-	if err != nil {
-		return nil, "", err
-	}
-	p.BeforeAt, p.BeforeID = from.At, from.ID
-	p.SeeAll, p.Page = flag(scope.Org), int32(limit+1)
-	p.SeeProjects = projectList(scope)
-	if scope.Own {
-		p.SeeOf = string(tx.Who().User)
-	}
-	rows, err := tx.ListSessions(ctx, p)
-	if err != nil {
-		return nil, "", fmt.Errorf("list sessions: %w", err)
-	}
-	if len(rows) <= limit {
-		return rows, "", nil
-	}
-	rows = rows[:limit]
-	last := rows[limit-1]
-	return rows, store.Cursor{At: last.CreatedAt, ID: string(last.ID)}.String(), nil
-}
-
 // Recordings gives a page of recordings, newest first: those that the principal may see.
 func (s *Service) Recordings(ctx context.Context, who sess.Principal, in api.RecordingsIn) (api.RecordingList, error) {
 	out := api.RecordingList{Items: []api.Recording{}}
 	err := s.gate.Read(ctx, who, policy.RecordingList, policy.Org(who.Org), func(tx *gate.Tx) error {
-		p := store.ListSessionsParams{
-			Org: who.Org, State: "all", Instance: in.Instance, Person: in.User, Pattern: "ses_%", StartedOnly: 1,
-		}
-		rows, next, err := page(ctx, tx, in.Page, p, tx.Scope(policy.RecordingShow, policy.TypeRecording))
+		rows, next, err := s.list(ctx, tx, sessionQuery{
+			page: in.Page, user: in.User, instance: in.Instance, started: true, show: policy.RecordingShow, as: recordingResource,
+		})
 		if err != nil {
 			return err
 		}
 		for _, r := range rows {
-			if tx.Allowed(policy.RecordingShow, recordingResource(r)) {
-				out.Items = append(out.Items, s.recording(r))
-			}
+			out.Items = append(out.Items, s.recording(r))
 		}
 		out.Next = next
 		return nil

@@ -42,7 +42,7 @@ var engine = sync.OnceValues(policy.New) // immutable, and slow to make under th
 type world struct {
 	*broker.Service
 
-	t     *testing.T
+	t     testing.TB
 	db    *store.DB
 	gate  *gate.Gate
 	node  sess.NodeID
@@ -63,7 +63,7 @@ type world struct {
 }
 
 // Several may share a database: each has its own organisation and node.
-func newWorld(t *testing.T, db *store.DB) *world {
+func newWorld(t testing.TB, db *store.DB) *world {
 	t.Helper()
 	engine, err := engine()
 	if err != nil {
@@ -230,7 +230,7 @@ func (w *world) wantEnd(id sess.SessionID, want sess.EndReason) {
 	}
 }
 
-func wantCode(t *testing.T, what string, err error, code sess.Code) *sess.Error {
+func wantCode(t testing.TB, what string, err error, code sess.Code) *sess.Error {
 	t.Helper()
 	e, ok := errors.AsType[*sess.Error](err)
 	if !ok || e.Code != code {
@@ -305,7 +305,7 @@ func (w *world) wantNoCut() {
 // sessionKey is a client's key for one session.
 type sessionKey struct{ *ecdsa.PrivateKey }
 
-func newKey(t *testing.T) sessionKey {
+func newKey(t testing.TB) sessionKey {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -314,7 +314,7 @@ func newKey(t *testing.T) sessionKey {
 	return sessionKey{k}
 }
 
-func (k sessionKey) public(t *testing.T) []byte {
+func (k sessionKey) public(t testing.TB) []byte {
 	t.Helper()
 	b, err := k.PublicKey.Bytes()
 	if err != nil {
@@ -323,7 +323,7 @@ func (k sessionKey) public(t *testing.T) []byte {
 	return b
 }
 
-func (k sessionKey) sign(t *testing.T, message []byte) []byte {
+func (k sessionKey) sign(t testing.TB, message []byte) []byte {
 	t.Helper()
 	digest := sha256.Sum256(message)
 	r, s, err := ecdsa.Sign(rand.Reader, k.PrivateKey, digest[:])
@@ -336,7 +336,7 @@ func (k sessionKey) sign(t *testing.T, message []byte) []byte {
 	return out
 }
 
-func startIn(t *testing.T, instance string, k sessionKey) api.StartIn {
+func startIn(t testing.TB, instance string, k sessionKey) api.StartIn {
 	t.Helper()
 	var in api.StartIn
 	in.Body.Instance, in.Body.Kind, in.Body.PublicKey = instance, sess.KindExec, k.public(t)

@@ -17,45 +17,6 @@ func (a *app) sessionCmd() *cobra.Command {
 	return parent("session", "See and end sessions", a.sessionListCmd(), a.sessionShowCmd(), a.sessionEndCmd())
 }
 
-func (a *app) sessionListCmd() *cobra.Command {
-	in := api.SessionsIn{}
-	var all, ended bool
-	l := &lister[api.Session]{
-		head: []string{"SESSION", "KIND", "STATE", "INSTANCE", "USER", "STARTED", "COMMAND"},
-		none: "no sessions",
-		fetch: func(ctx context.Context, c *api.Client, p api.Page) ([]api.Session, string, error) {
-			in.Page = p
-			in.State = "live"
-			if all {
-				in.State = "all"
-			} else if ended {
-				in.State = "ended"
-			}
-			out, err := api.Call(ctx, c, api.ListSessions, in)
-			return out.Items, out.Next, err
-		},
-		row: func(s api.Session) []string {
-			state := string(s.State)
-			if s.State == sess.StateEnded {
-				state = endedState(s)
-			}
-			return []string{string(s.ID), string(s.Kind), state, s.InstanceName, s.UserName, a.when(s.CreatedAt), strings.Join(s.Command, " ")}
-		},
-	}
-	c := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List sessions: the live ones, newest first",
-		Example: "  sessctl session list --watch\n  sessctl session list --all --instance web-1 --json",
-	}
-	c.Flags().BoolVarP(&all, "all", "a", false, "those that ended, too")
-	c.Flags().BoolVar(&ended, "ended", false, "only those that ended")
-	c.Flags().StringVar(&in.Instance, "instance", "", "only those on `INSTANCE`")
-	c.Flags().StringVar(&in.User, "user", "", "only those of `USER`, an e-mail address or name")
-	c.Flags().BoolVar(&in.Mine, "mine", false, "only my own")
-	c.Flags().StringVar(&in.Tag, "tag", "", "only those that were started with this tag, `NAME=VALUE`")
-	c.MarkFlagsMutuallyExclusive("all", "ended")
-	return l.command(a, c, true)
-}
-
 // endedState says how a session ended, in a word or two.
 func endedState(s api.Session) string {
 	if s.EndReason == sess.EndExit && s.Exit != nil {
@@ -132,41 +93,6 @@ func exitText(x *sess.Exit) string {
 		return fmt.Sprintf("%d (%s)", x.Status, x.Signal)
 	}
 	return fmt.Sprint(x.Status)
-}
-
-func (a *app) sessionEndCmd() *cobra.Command {
-	var reason string
-	c := &cobra.Command{
-		Use: "end SESSION…", Short: "End sessions now, with all their processes",
-		Example: "  sessctl session end ses_4x2k --reason 'maintenance at noon'",
-		Args:    args(cobra.MinimumNArgs(1)),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ended := []api.Session{}
-			var errs []error
-			for _, id := range args {
-				var in api.EndIn
-				in.Session, in.Body.Reason = id, reason
-				s, err := call(cmd.Context(), a, "ending "+id, api.EndSession, in)
-				if err != nil {
-					errs = append(errs, err)
-					continue
-				}
-				ended = append(ended, s)
-				if !a.json {
-					a.note("ended %s, %s of %s on %s", s.ID, s.Kind, cell(s.UserName), cell(s.InstanceName))
-				}
-			}
-			if a.json {
-				if err := a.printJSON(ended); err != nil {
-					return err
-				}
-			}
-			return a.several(errs)
-		},
-		ValidArgsFunction: a.completeSessions,
-	}
-	c.Flags().StringVar(&reason, "reason", "", "why: the session's user is told, and it is on record")
-	return a.jsonFlag(c)
 }
 
 // several reports all errors but the last, which it returns to be reported like any.

@@ -72,6 +72,10 @@ func matrixEntries() map[string]entry {
 		"alert-remove":      {act: policy.AlertRemove, kinds: map[string]string{"id": "alert"}},
 		"usage-show":        {act: policy.UsageShow},
 		"usage-show month":  {act: policy.UsageShow, query: "by=month"},
+		"session-end-many":      {act: policy.SessionEndMany, body: `{"user":"{user}"}`},
+		"session-end-many all":  {act: policy.SessionEndMany, body: `{"all":true,"reason":"r"}`},
+		"session-list filtered": {act: policy.SessionList, query: "state=all&project={project}&kind=exec&label=a%3Db&since=2026-01-02T03:04:05Z"},
+
 		"lock-add":          {act: policy.LockAdd, body: `{"kind":"user","target":"{user}","reason":"r"}`},
 		"lock-add group":    {act: policy.LockAdd, body: `{"kind":"group","target":"{group}"}`},
 		"lock-add instance": {act: policy.LockAdd, body: `{"kind":"instance","target":"{instance}"}`},

@@ -8,4 +8,5 @@ func (s *Server) routesLocks() {
 	bind(s, api.ListLocks, s.identity.ListLocks)
 	bind(s, api.GetLock, s.identity.GetLock)
 	bind(s, api.RemoveLock, noOutIn(s.identity.RemoveLock))
+	bind(s, api.EndSessions, s.broker.EndMany)
 }

@@ -183,6 +183,13 @@ CREATE TABLE box_lock (
     expires_at BIGINT
 );
 
+-- Lists of sessions: each way in has its rows in the order of the list.
+CREATE INDEX session_list_live ON session (org, created_at, id) WHERE state <> 'ended';
+CREATE INDEX session_of_project ON session (org, project, created_at, id);
+CREATE INDEX session_of_user ON session (org, user_id, created_at, id);
+CREATE INDEX session_of_instance ON session (org, instance, created_at, id);
+DROP INDEX session_by_user;
+
 -- Where a log is streamed to. next_idx is the cursor: the place of the first event that was not taken yet.
 CREATE TABLE audit_sink (
     log          TEXT NOT NULL,
@@ -211,6 +218,11 @@ CREATE INDEX audit_sink_of_node ON audit_sink (node);
 
 -- +goose Down
 DROP TABLE audit_sink;
+CREATE INDEX session_by_user ON session (org, user_id, created_at);
+DROP INDEX session_of_instance;
+DROP INDEX session_of_user;
+DROP INDEX session_of_project;
+DROP INDEX session_list_live;
 DROP TABLE box_lock;
 DROP TABLE lock;
 DROP INDEX audit_event_area;

@@ -42,29 +42,6 @@ WHERE org = $1 AND id = $2;
 -- Sessions whose id begins so, newest first; for names that people shorten.
 SELECT * FROM session WHERE org = sqlc.arg(org) AND id LIKE CAST(sqlc.arg(pattern) AS TEXT) ORDER BY created_at DESC, id DESC LIMIT 20;
 
--- name: ListSessions :many
--- A page, newest first, below the cursor; an empty filter matches everything. Visible is what the reader may see: all, a
--- list of projects (",prj_a,prj_b,"), or what is their own.
-SELECT * FROM session
-WHERE session.org = sqlc.arg(org)
-  AND (created_at, id) < (CAST(sqlc.arg(before_at) AS BIGINT), CAST(sqlc.arg(before_id) AS TEXT))
-  AND (CAST(sqlc.arg(state) AS TEXT) = 'all'
-       OR (CAST(sqlc.arg(state) AS TEXT) = 'ended' AND state = 'ended')
-       OR (CAST(sqlc.arg(state) AS TEXT) = 'live' AND state <> 'ended'))
-  AND (CAST(sqlc.arg(instance) AS TEXT) = '' OR instance = CAST(sqlc.arg(instance) AS TEXT) OR instance_name = CAST(sqlc.arg(instance) AS TEXT))
-  AND (CAST(sqlc.arg(person) AS TEXT) = '' OR user_id = CAST(sqlc.arg(person) AS TEXT) OR user_name = CAST(sqlc.arg(person) AS TEXT))
-  AND (CAST(sqlc.arg(only_of) AS TEXT) = '' OR user_id = CAST(sqlc.arg(only_of) AS TEXT))
-  AND id LIKE CAST(sqlc.arg(pattern) AS TEXT)
-  AND (CAST(sqlc.arg(started_only) AS BIGINT) = 0 OR started_at IS NOT NULL)
-  AND (CAST(sqlc.arg(tag_name) AS TEXT) = '' OR EXISTS (
-    SELECT 1 FROM session_tag t WHERE t.org = session.org AND t.session = session.id
-      AND t.name = CAST(sqlc.arg(tag_name) AS TEXT) AND t.value = CAST(sqlc.arg(tag_value) AS TEXT)))
-  AND (CAST(sqlc.arg(see_all) AS BIGINT) = 1
-       OR (project <> '' AND CAST(sqlc.arg(see_projects) AS TEXT) LIKE '%,' || project || ',%')
-       OR (CAST(sqlc.arg(see_of) AS TEXT) <> '' AND user_id = CAST(sqlc.arg(see_of) AS TEXT)))
-ORDER BY created_at DESC, id DESC
-LIMIT sqlc.arg(page);
-
 -- name: ListLiveSessionsOfInstance :many
 SELECT * FROM session WHERE org = $1 AND instance = $2 AND state <> 'ended' ORDER BY id;
 

@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/sess"
+)
+
+// sessionFilter is which sessions are listed.
+type sessionFilter struct {
+	in                 api.SessionsIn
+	all, ended, active bool
+	kind, since        string
+}
+
+func (f *sessionFilter) flags(c *cobra.Command) {
+	fs := c.Flags()
+	fs.BoolVarP(&f.all, "all", "a", false, "those that ended, too")
+	fs.BoolVar(&f.ended, "ended", false, "only those that ended")
+	fs.BoolVar(&f.active, "active", false, "only those that live, which is the default")
+	fs.StringVar(&f.in.Instance, "instance", "", "only those on `INSTANCE`, by its name or id")
+	fs.StringVar(&f.in.User, "user", "", "only those of `USER`, an e-mail address, name or id")
+	fs.StringVar(&f.in.Project, "project", "", "only those in `PROJECT`")
+	fs.StringVar(&f.kind, "kind", "", "only those of this `KIND`: "+strings.Join(sess.KindNames(), ", "))
+	fs.StringSliceVar(&f.in.Label, "label", nil, "only those on instances with this label, `NAME=VALUE`; may be repeated")
+	fs.StringVar(&f.since, "since", "", "only those begun since `TIME`: "+momentHelp)
+	fs.BoolVar(&f.in.Mine, "mine", false, "only my own")
+	fs.StringVar(&f.in.Tag, "tag", "", "only those that were started with this tag, `NAME=VALUE`")
+	c.MarkFlagsMutuallyExclusive("all", "ended", "active")
+	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(sess.KindNames(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// fill completes what is asked for.
+func (f *sessionFilter) fill(a *app) error {
+	f.in.State, f.in.Kind = "live", sess.Kind(f.kind)
+	switch {
+	case f.all:
+		f.in.State = "all"
+	case f.ended:
+		f.in.State = "ended"
+	}
+	var err error
+	f.in.Since, err = a.momentText(f.since)
+	return err
+}
+
+func (a *app) sessionListCmd() *cobra.Command {
+	var f sessionFilter
+	l := &lister[api.Session]{
+		head: []string{"SESSION", "KIND", "STATE", "INSTANCE", "USER", "STARTED", "COMMAND", "OS USER", "FROM", "IDLE", "THERE", "RECORDING", "BYTES"},
+		none: "no sessions",
+		fetch: func(ctx context.Context, c *api.Client, p api.Page) ([]api.Session, string, error) {
+			if err := f.fill(a); err != nil {
+				return nil, "", err
+			}
+			f.in.Page = p
+			out, err := api.Call(ctx, c, api.ListSessions, f.in)
+			return out.Items, out.Next, err
+		},
+		row: func(s api.Session) []string { return a.sessionRow(s) },
+	}
+	c := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List sessions: the live ones, newest first",
+		Long: "Lists who is on what: as which user there (in the agent's words, once it runs), from where, since when, idle for how long,\n" +
+			"how many are connected to it, whether it is recorded, and the bytes it moved. With --all or --ended the history, too.",
+		Example: "  sessctl session list --watch\n  sessctl session list --all --instance web-1 --json\n" +
+			"  sessctl session list --ended --user ann@example.com --since 7d --kind shell\n  sessctl session list --label env=prod",
+	}
+	f.flags(c)
+	return l.command(a, c, true)
+}
+
+func (a *app) sessionRow(s api.Session) []string {
+	state := string(s.State)
+	if s.State == sess.StateEnded {
+		state = endedState(s)
+	}
+	as := s.RanAs
+	if as == "" {
+		as = s.OSUser
+	}
+	there, idle := "", ""
+	if s.State != sess.StateEnded {
+		there = fmt.Sprint(s.Connected)
+		if s.ActiveAt != nil {
+			idle = max(0, a.now().Sub(*s.ActiveAt)).Truncate(time.Second).String()
+		}
+	}
+	return []string{
+		string(s.ID), string(s.Kind), state, s.InstanceName, s.UserName, a.when(s.CreatedAt), strings.Join(s.Command, " "), as, s.ClientAddr, idle, there,
+		string(s.RecordingState), fmt.Sprint(s.Bytes.In + s.Bytes.Out + s.Bytes.Err),
+	}
+}
