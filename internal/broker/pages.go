@@ -239,7 +239,9 @@ func (f *found) choose(tx *gate.Tx, q sessionQuery, see policy.Scope) error {
 	case f.params.OfProject != "":
 		f.ways = append(f.ways, ofProject(tx, sess.ProjectID(f.params.OfProject)))
 	case see.Org || len(see.Projects) >= maxWays:
-		f.ways = append(f.ways, func(ctx context.Context, p store.PageSessionsParams) ([]store.Session, error) { return tx.PageSessions(ctx, p) })
+		f.ways = append(f.ways, func(ctx context.Context, p store.PageSessionsParams) ([]store.Session, error) {
+			return tx.PageSessions(ctx, p)
+		})
 	default:
 		for _, p := range see.Projects {
 			f.ways = append(f.ways, ofProject(tx, p))

@@ -18,30 +18,36 @@ import (
 const firstPage = 250 * time.Millisecond
 
 // BenchmarkHistory asks for the first page of a million past sessions, for somebody who sees all of them and for those who see
-// few: 20 of a project, 10 of their own, 100 that a policy shows by the label of their instance.
+// few: 20 of a project, 10 of their own, 100 that a policy shows by the label of their instance. The time has the event of the
+// look in it, which every look at the list writes.
 func BenchmarkHistory(b *testing.B) {
 	for name, open := range map[string]func(testing.TB) (*store.DB, *sql.DB){"sqlite": onSQLite, "postgres": onPostgres} {
 		b.Run(name, func(b *testing.B) {
 			db, raw := open(b)
 			h := newHistory(b, db, raw, 1_000_000)
-			for _, c := range h.questions() {
-				b.Run(c.name, func(b *testing.B) {
-					var longest time.Duration
-					for b.Loop() {
-						began := time.Now()
-						got, err := h.List(b.Context(), c.who, c.in)
-						longest = max(longest, time.Since(began))
-						if err != nil || len(got.Items) != c.want && c.want >= 0 {
-							b.Fatalf("%d sessions, want %d, %v", len(got.Items), c.want, err)
-						}
-					}
-					b.ReportMetric(float64(longest.Microseconds())/1000, "max-ms")
-					if mean := b.Elapsed() / time.Duration(max(1, b.N)); mean > firstPage {
-						b.Errorf("%v a page", mean)
-					}
-				})
+			h.real = true
+			for _, questions := range []func() []question{h.questions, h.byPolicy} {
+				for _, c := range questions() {
+					b.Run(c.name, func(b *testing.B) { h.first(b, c) })
+				}
 			}
 		})
+	}
+}
+
+func (h *history) first(b *testing.B, c question) {
+	var longest time.Duration
+	for b.Loop() {
+		began := time.Now()
+		got, err := h.List(b.Context(), c.who, c.in)
+		longest = max(longest, time.Since(began))
+		if err != nil || len(got.Items) != c.want && c.want >= 0 {
+			b.Fatalf("%d sessions, want %d, %v", len(got.Items), c.want, err)
+		}
+	}
+	b.ReportMetric(float64(longest.Microseconds())/1000, "max-ms")
+	if mean := b.Elapsed() / time.Duration(max(1, b.N)); mean > firstPage {
+		b.Errorf("%v a page", mean)
 	}
 }
 
@@ -51,7 +57,7 @@ func TestHistory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			db, raw := open(t)
 			h := newHistory(t, db, raw, 20_000)
-			for _, c := range h.questions() {
+			for _, c := range append(h.questions(), h.byPolicy()...) {
 				seen, in, pages := map[sess.SessionID]bool{}, c.in, 0
 				for {
 					got, err := h.List(t.Context(), c.who, in)
@@ -109,8 +115,18 @@ func (h *history) questions() []question {
 		{"admin of a project with few", h.few, api.SessionsIn{State: "all"}, 20, 20},
 		{"admin of a project with few, live", h.few, api.SessionsIn{}, 0, 0},
 		{"operator, their own", h.bob, api.SessionsIn{State: "all"}, 10, 10},
-		{"by a policy on labels", h.labelled, api.SessionsIn{State: "all", Label: []string{"tier=gold"}}, full, 100},
-		{"by a policy, without a filter", h.labelled, api.SessionsIn{State: "all"}, -1, 100},
+	}
+}
+
+// byPolicy has a policy show sessions by the label of their instance. Which rows it shows nobody knows without looking at them:
+// pages come back short then, rather than late.
+func (h *history) byPolicy() []question {
+	h.put("gold", `permit (principal is User, action == Action::"session:show", resource is Session)
+		when { principal.name == "labelled@example.com" && resource.hasTag("tier") && resource.getTag("tier") == "gold" };`)
+	return []question{
+		{"by a policy on labels, filtered", h.labelled, api.SessionsIn{State: "all", Label: []string{"tier=gold"}}, api.DefaultPage, 100},
+		{"by a policy on labels", h.labelled, api.SessionsIn{State: "all"}, -1, 100},
+		{"beside a policy on labels", h.few, api.SessionsIn{State: "all"}, -1, 20},
 	}
 }
 
@@ -132,11 +148,6 @@ func newHistory(tb testing.TB, db *store.DB, raw *sql.DB, n int) *history {
 			if _, err := tx.CreateGrant(ctx, g); err != nil {
 				return err
 			}
-		}
-		if err := tx.PutPolicy(ctx, store.PutPolicyParams{Org: h.org, Name: "gold", UpdatedAt: 1, Body: `permit (
-			principal is User, action == Action::"session:show", resource is Session)
-			when { principal.name == "labelled@example.com" && resource.hasTag("tier") && resource.getTag("tier") == "gold" };`}); err != nil {
-			return err
 		}
 		return tx.PutLabel(ctx, h.org, h.labelledInst, "tier", "gold")
 	})
