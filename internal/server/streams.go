@@ -36,21 +36,18 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.strangers.known(req.remote)
-	running := false
-	defer func() {
-		if !running {
-			s.broker.Left(r.Context(), joined)
-		}
-	}()
 	conn, err := link.Accept(w, r, wire.Subprotocol)
 	if err != nil {
+		s.broker.Left(r.Context(), joined)
 		s.log.Info("stream not upgraded", "request_id", req.id, "session", joined.Session, "err", err)
 		return
 	}
-	running = s.own(conn.Close, func(ctx context.Context) {
+	if !s.own(conn.Close, func(ctx context.Context) {
 		defer s.broker.Left(ctx, joined)
 		s.relay.Join(joinOf(joined), conn)
-	})
+	}) {
+		s.broker.Left(r.Context(), joined)
+	}
 }
 
 func (s *Server) readRedeem(r *http.Request, req request) (broker.Redeem, error) {
