@@ -145,6 +145,9 @@ func (s *session) drive(p *process.Process, params sess.Params) (exit sess.Exit)
 	var in, out sync.WaitGroup // input and control; output
 	in.Go(func() { s.control(ctx, p) })
 	in.Go(func() { s.input(p) })
+	if params.TTY {
+		go s.guestInput(p) // ends with the endpoint
+	}
 	s.warn(p, params.TTY)
 	out.Go(func() { s.output(p.Output(), s.endpoint.Out(wire.ChannelMain), params.TTY) })
 	if r := p.Errors(); r != nil {
@@ -249,6 +252,15 @@ func (s *session) input(p *process.Process) {
 	default:
 		r.Stop() // the command has closed its input: the client need send no more
 	}
+}
+
+// guestInput hands on what others than the owner type, in whole frames. A write fails when the process is gone; what they
+// type then is dropped.
+func (s *session) guestInput(p *process.Process) {
+	_ = s.endpoint.ReadGuests(func(_ uint16, b []byte) error {
+		_, _ = p.Input().Write(b)
+		return nil
+	})
 }
 
 // control acts on signals and resizes until ctx ends.

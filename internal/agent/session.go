@@ -65,7 +65,7 @@ func newSession(life context.Context, a *Agent, o wire.Offer, info sess.KindInfo
 	}
 	s.endpoint = link.NewEndpoint(link.EndpointConfig{
 		Side: sess.SideAgent, Session: o.Session, Boot: a.boot, Window: window,
-		Send: send, Recv: []uint32{wire.ChannelMain, wire.ChannelParams},
+		Send: send, Recv: []uint32{wire.ChannelMain, wire.ChannelParams}, Guests: true,
 		OnPeer: func(here bool) { s.mu.Lock(); s.peer = here; s.mu.Unlock() },
 	})
 	return s

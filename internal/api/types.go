@@ -230,6 +230,8 @@ type ResumeIn struct {
 	Body struct {
 		Nonce     []byte `json:"nonce" doc:"16 random bytes, not used before"`
 		Signature []byte `json:"signature"`
+		// Participant is the number of who asks, where that is not the owner: the signature is of their key.
+		Participant uint16 `json:"participant,omitempty"`
 	}
 }
 

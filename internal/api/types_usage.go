@@ -35,6 +35,8 @@ type SessionParticipant struct {
 	JoinedAt   *time.Time  `json:"joined_at,omitempty"` // first connected
 	LeftAt     *time.Time  `json:"left_at,omitempty"`
 	LeftReason string      `json:"left_reason,omitempty"`
+	Here       bool        `json:"here,omitempty"`    // connected now
+	Waiting    bool        `json:"waiting,omitempty"` // the owner is asked to let them in
 }
 
 // UsageIn asks what sessions took that ended in a time.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -68,21 +69,26 @@ func (s *Service) Failed(ctx context.Context, org sess.OrgID, id sess.SessionID,
 // OnCredentialRevoked ends, at once, what was started by a login or API key that is revoked now.
 func (s *Service) OnCredentialRevoked(ctx context.Context, org sess.OrgID, credentialID string) error {
 	e := ending{reason: sess.EndRevoked, message: "the login or API key it was started with was revoked", who: sess.System(org), stop: true}
-	return s.endAll(ctx, e, func(tx *store.Tx) ([]store.Session, error) {
-		return tx.ListLiveSessionsOfCredential(ctx, org, credentialID)
+	guests := s.withdrawGuests(ctx, "the login or API key by which they joined was revoked", func(tx *store.Tx) ([]store.Participant, error) {
+		return tx.ListGuestsOfCredential(ctx, org, credentialID)
 	})
+	return errors.Join(guests, s.endAll(ctx, e, func(tx *store.Tx) ([]store.Session, error) {
+		return tx.ListLiveSessionsOfCredential(ctx, org, credentialID)
+	}))
 }
 
 // OnUserDeactivated ends, at once, what a user who may do nothing any more has running.
 func (s *Service) OnUserDeactivated(ctx context.Context, org sess.OrgID, user sess.UserID) error {
 	e := ending{reason: sess.EndRevoked, message: "its user was deactivated", who: sess.System(org), stop: true}
-	return s.endAll(ctx, e, func(tx *store.Tx) ([]store.Session, error) { return tx.ListLiveSessionsOfUser(ctx, org, user) })
+	guests := s.withdrawGuestsOfUser(ctx, org, user, "they were deactivated")
+	return errors.Join(guests, s.endAll(ctx, e, func(tx *store.Tx) ([]store.Session, error) { return tx.ListLiveSessionsOfUser(ctx, org, user) }))
 }
 
 // OnUserRevoked ends, at once, what a user has running whose logins and keys are all revoked now.
 func (s *Service) OnUserRevoked(ctx context.Context, org sess.OrgID, user sess.UserID) error {
 	e := ending{reason: sess.EndRevoked, message: "all logins and keys of its user were revoked", who: sess.System(org), stop: true}
-	return s.endAll(ctx, e, func(tx *store.Tx) ([]store.Session, error) { return tx.ListLiveSessionsOfUser(ctx, org, user) })
+	guests := s.withdrawGuestsOfUser(ctx, org, user, "all their logins and keys were revoked")
+	return errors.Join(guests, s.endAll(ctx, e, func(tx *store.Tx) ([]store.Session, error) { return tx.ListLiveSessionsOfUser(ctx, org, user) }))
 }
 
 // OnInstanceRemoved ends what runs on an instance that was removed, and its control link.

@@ -81,6 +81,7 @@ func (s *Service) tick(ctx context.Context) error {
 	for _, x := range s.lives.list() {
 		errs = append(errs, s.attend(ctx, x, now))
 	}
+	errs = append(errs, s.tickGuests(ctx, now))
 	return errors.Join(errs...)
 }
 

@@ -65,7 +65,7 @@ func (s *Service) Show(ctx context.Context, who sess.Principal, in api.SessionRe
 	var found store.Session
 	var joins []api.SessionJoin
 	var people []api.SessionParticipant
-	err := s.gate.ReadFind(ctx, who, policy.SessionShow, byRef(ctx, in.Session, &found), func(tx *gate.Tx) (err error) {
+	err := s.gate.ReadFind(ctx, who, policy.SessionShow, s.byRefShared(ctx, in.Session, &found, ""), func(tx *gate.Tx) (err error) {
 		if joins, err = joinsOf(ctx, tx.Tx, found); err == nil {
 			people, err = participantsOf(ctx, tx.Tx, found, joins)
 		}

@@ -57,6 +57,9 @@ func (s *Service) Present(ctx context.Context, org sess.OrgID, id sess.SessionID
 		s.lives.add(after, now)
 	}
 	s.lives.here(id, side, here, now)
+	if here && side == sess.SideClient {
+		s.askAgain(ctx, org, id)
+	}
 	return nil
 }
 

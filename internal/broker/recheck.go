@@ -221,6 +221,7 @@ func (s *Service) recheckOrg(ctx context.Context, org sess.OrgID) error {
 	for _, t := range tight {
 		errs = append(errs, s.tightened(ctx, t))
 	}
+	errs = append(errs, s.againGuests(ctx, org))
 	return errors.Join(errs...)
 }
 

@@ -15,9 +15,6 @@ import (
 // The record of a session beside its life: who and what it was, from where, and what it took. It is evidence: what other
 // rows say of a user, provider or instance later changes nothing in it.
 
-// roleOwner is the participant that started a session.
-const roleOwner = "owner"
-
 // maxJoins bounds how many tickets of each side are kept with a session. A connection that is cut all day uses many; the
 // audit log has them all.
 const maxJoins = 100
@@ -185,7 +182,7 @@ func joinsOf(ctx context.Context, tx *store.Tx, r store.Session) ([]api.SessionJ
 
 // participantsOf gives who is or was in a session, its owner first.
 func participantsOf(ctx context.Context, tx *store.Tx, r store.Session, joins []api.SessionJoin) ([]api.SessionParticipant, error) {
-	rows, err := tx.ListParticipantsOfSession(ctx, r.Org, r.ID)
+	rows, err := tx.ListParticipants(ctx, r.Org, r.ID)
 	if err != nil {
 		return nil, fmt.Errorf("list participants: %w", err)
 	}
@@ -194,17 +191,14 @@ func participantsOf(ctx context.Context, tx *store.Tx, r store.Session, joins []
 		out = append(out, ownerOf(r, joins))
 	}
 	for _, p := range rows {
-		out = append(out, api.SessionParticipant{
-			Num: p.Num, Role: p.Role, User: p.UserID, UserName: p.UserName, ClientAddr: p.ClientAddr,
-			JoinedAt: timePtr(p.JoinedAt), LeftAt: timePtr(p.LeftAt), LeftReason: p.LeftReason,
-		})
+		out = append(out, publicGuest(p))
 	}
 	return out, nil
 }
 
 // ownerOf is who started a session, as a participant of it.
 func ownerOf(r store.Session, joins []api.SessionJoin) api.SessionParticipant {
-	p := api.SessionParticipant{Role: roleOwner, User: r.UserID, UserName: r.UserName, ClientAddr: r.ClientAddr}
+	p := api.SessionParticipant{Role: string(sess.JoinOwner), User: r.UserID, UserName: r.UserName, ClientAddr: r.ClientAddr}
 	for _, j := range joins {
 		if j.Side == sess.SideClient {
 			p.JoinedAt = &j.RedeemedAt

@@ -34,8 +34,9 @@ type Joined struct {
 	// ClientGen and AgentGen are the present generations of both sides. A connection of the other side whose generation
 	// is not the present one has to go.
 	ClientGen, AgentGen uint64
-	Participant         uint16 // 0: the owner
-	Window              uint64 // bytes of each stream
+	Participant         uint16        // 0: the owner; of another ClientGen is the generation
+	Role                sess.JoinRole // of a participant who is not the owner
+	Window              uint64        // bytes of each stream
 	Grace               time.Duration
 	FreeRun             time.Duration // 0: never
 	First               bool          // the first join of this side ever
@@ -58,6 +59,7 @@ type claim struct {
 	ticket store.Ticket
 	who    sess.Principal
 	on     policy.Resource
+	guest  store.Participant // of a ticket that is not the owner's or the agent's
 }
 
 // Redeem uses up a ticket, once, and says what it is for. In one transaction: the ticket is unused, of a newer generation
@@ -70,6 +72,9 @@ func (s *Service) Redeem(ctx context.Context, r Redeem) (Joined, error) {
 	c, err := s.claim(ctx, r)
 	if err != nil {
 		return Joined{}, err
+	}
+	if c.ticket.Participant != 0 {
+		return s.redeemGuest(ctx, c)
 	}
 	var row *store.Session
 	var j Joined
@@ -125,6 +130,9 @@ func (s *Service) claim(ctx context.Context, r Redeem) (claim, error) {
 			agent, err = tx.GetLiveInstance(ctx, row.Org, row.Instance)
 			return err
 		}
+		if c.ticket.Participant != 0 {
+			return s.claimGuest(ctx, tx, row, &c)
+		}
 		c.who, err = standing(ctx, tx, owner(row))
 		return err
 	})
@@ -150,7 +158,9 @@ func (s *Service) claim(ctx context.Context, r Redeem) (claim, error) {
 		c.who.Credential, c.who.CredentialID = sess.Credential(c.ticket.Credential), c.ticket.CredentialID
 	}
 	c.who.Addr, c.who.RequestID = r.Addr, r.RequestID
-	c.on = sessionResource(row)
+	if c.ticket.Participant == 0 {
+		c.on = sessionResource(row)
+	}
 	return c, nil
 }
 

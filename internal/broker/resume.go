@@ -24,6 +24,9 @@ const nonceSize = 16
 // It fails with sess.ErrEnded (and how it ended) when there is nothing left to fetch, ErrSuperseded when another client
 // took the session over, ErrUnauthenticated for a signature that does not fit, ErrDenied when it is not allowed any more.
 func (s *Service) Resume(ctx context.Context, from sess.Principal, in api.ResumeIn) (api.Ticket, error) {
+	if in.Body.Participant != 0 {
+		return s.resumeGuest(ctx, from, in)
+	}
 	known, err := s.prove(ctx, from, in)
 	if err != nil {
 		return api.Ticket{}, err

@@ -36,10 +36,12 @@ type Relay interface {
 	Cut(org sess.OrgID, id sess.SessionID, f wire.EndFrame)
 	// Traffic gives the bytes that a session moved so far; false: it has no connection here.
 	Traffic(id sess.SessionID) (sess.Traffic, bool)
-	// Notice shows the owner of a session a line. It may take as long as their connection does.
-	Notice(id sess.SessionID, text string)
 	// Activity counts the frames of input, and of any bytes, that passed in a session.
 	Activity(id sess.SessionID) (typed, moved uint64)
+	// Notice shows the owner of a session a line, if they are connected. It returns at once.
+	Notice(id sess.SessionID, text string)
+	// Dismiss says f to a participant who is not the owner and closes their connection. It returns at once.
+	Dismiss(id sess.SessionID, num uint16, f wire.EndFrame)
 }
 
 // Config is what a Service is made of. Gate, DB, Node, PublicURL and Key are required.
@@ -57,8 +59,10 @@ type Config struct {
 	// Recorder says why recordings can't be written at present; nil, or its nil: they can. It is asked before a session starts
 	// that runs only with one.
 	Recorder func() error
-	Now      func() time.Time // nil: time.Now
-	Log      *slog.Logger     // nil: nothing is logged
+	// Pin is the pin of this server's certificate, where that is its own: links carry it.
+	Pin []byte
+	Now func() time.Time // nil: time.Now
+	Log *slog.Logger     // nil: nothing is logged
 }
 
 // Service keeps the sessions of one node. Its methods may be called from any goroutine.
@@ -77,15 +81,17 @@ type Config struct {
 //
 // Beside it: ServeAgent runs one agent's control link, Run ticks every second, Recover is called once before both.
 type Service struct {
-	gate  *gate.Gate
-	db    *store.DB
-	node  sess.NodeID
-	base  string // of stream URLs
-	name  string // the server's name in signatures
-	key   ed25519.PrivateKey
-	now   func() time.Time
-	log   *slog.Logger
-	relay Relay
+	gate   *gate.Gate
+	db     *store.DB
+	node   sess.NodeID
+	base   string // of stream URLs
+	public *url.URL
+	pin    []byte
+	name   string // the server's name in signatures
+	key    ed25519.PrivateKey
+	now    func() time.Time
+	log    *slog.Logger
+	relay  Relay
 
 	born  time.Time // what happened before it is counted from here: a restart ends nothing
 	links *links
@@ -97,6 +103,8 @@ type Service struct {
 	changes  chan struct{} // a word that the rules of some organisation changed here
 	looked   *looked       // what live sessions were looked at by
 	recorder func() error  // nil: nobody to ask
+
+	answers answers // of owners, about who asks to be let in
 
 	closed chan struct{} // closed by Close
 	once   sync.Once
@@ -132,7 +140,7 @@ func New(c Config) (*Service, error) {
 	}
 	born := c.Now()
 	return &Service{
-		gate: c.Gate, db: c.DB, node: c.Node, base: streamBase(c.PublicURL), name: c.ServerName, key: c.Key,
+		gate: c.Gate, db: c.DB, node: c.Node, base: streamBase(c.PublicURL), public: c.PublicURL, pin: c.Pin, name: c.ServerName, key: c.Key,
 		now: c.Now, log: c.Log, born: born, links: newLinks(), lives: newLives(), conns: newConnections(), closed: make(chan struct{}),
 		changes: make(chan struct{}, 1), looked: newLooked(), recorder: c.Recorder,
 	}, nil

@@ -29,12 +29,17 @@ func forClient(by sess.Principal, key string, attach bool) minting {
 	return minting{side: sess.SideClient, key: key, attach: attach, by: by}
 }
 
+// newTicket gives the text of a fresh ticket.
+func newTicket() string {
+	var b [ticketSize]byte
+	_, _ = rand.Read(b[:]) // never fails: it crashes the program instead
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
 // mint makes a ticket of the next generation and writes its hash. It counts in r; unless r was inserted by the same
 // transaction, the caller holds it by lock and saves it.
 func (s *Service) mint(ctx context.Context, tx *store.Tx, r *store.Session, m minting) (string, error) {
-	var b [ticketSize]byte
-	_, _ = rand.Read(b[:]) // never fails: it crashes the program instead
-	token := base64.RawURLEncoding.EncodeToString(b[:])
+	token := newTicket()
 	minted, node := &r.AgentMinted, s.node // agents join where their control link is
 	if m.side == sess.SideClient {
 		minted, node = &r.ClientMinted, r.Node

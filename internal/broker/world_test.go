@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"net/url"
@@ -251,6 +252,7 @@ type cuts struct {
 
 	mu    sync.Mutex // protects the following
 	typed map[sess.SessionID]uint64
+	out   []string // participants who were put out: number and reason
 }
 
 type notice struct {
@@ -282,6 +284,13 @@ func (c *cuts) Cut(_ sess.OrgID, id sess.SessionID, f wire.EndFrame) { c.by <- c
 
 // Traffic implements broker.Relay: nothing is connected here.
 func (c *cuts) Traffic(sess.SessionID) (sess.Traffic, bool) { return sess.Traffic{}, false }
+
+// Dismiss implements broker.Relay.
+func (c *cuts) Dismiss(_ sess.SessionID, num uint16, f wire.EndFrame) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out = append(c.out, fmt.Sprint(num, " ", f.Reason))
+}
 
 // wantCut waits for a session to be cut.
 func (w *world) wantCut(id sess.SessionID) wire.EndFrame {

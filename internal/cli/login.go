@@ -209,9 +209,10 @@ func (a *app) acceptCmd() *cobra.Command {
 	var email, passwordFile string
 	c := &cobra.Command{
 		Use:   "accept LINK",
-		Short: "Accept an invitation: set your password and log in",
+		Short: "Accept an invitation, or open a link to a session",
 		Long: "Takes the one-time link of an invitation, sets your password and logs you in; who has an account on the server already\n" +
-			"gives the password of that, and keeps it. The link names the server and, where its certificate is its own, the pin.",
+			"gives the password of that, and keeps it. The link names the server and, where its certificate is its own, the pin.\n" +
+			"A link to a session (sessctl session share --link) is opened, once, by who is logged in, and the session is joined.",
 		Example: `  sessctl accept https://sess.example.com/accept#sesi_…
   sessctl accept https://10.0.0.5:8443/accept#sesi_… --email me@example.com --password-file -`,
 		Args: args(cobra.ExactArgs(1)),
@@ -225,6 +226,9 @@ func (a *app) acceptCmd() *cobra.Command {
 }
 
 func (a *app) accept(ctx context.Context, raw, email, passwordFile string) error {
+	if _, _, err := sess.ParseShareLink(raw); err == nil {
+		return a.openLink(ctx, raw)
+	}
 	if _, _, err := sess.ParseResetLink(raw); err == nil {
 		return a.reset(ctx, raw, passwordFile)
 	}

@@ -91,6 +91,7 @@ func (a *app) root() *cobra.Command {
 		}
 	}
 	add("session", a.startCmd(), a.execCmd(), a.attachCmd())
+	add("session", a.joinCmd())
 	add("admin", a.sessionCmd(), a.instanceCmd(), a.recordingCmd(), a.auditCmd(), a.tokenCmd(), a.userCmd(), a.keyCmd())
 	add("admin", a.idpCmd())
 	add("admin", a.groupCmd(), a.projectCmd(), a.grantCmd(), a.orgCmd())

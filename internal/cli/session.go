@@ -14,7 +14,8 @@ import (
 )
 
 func (a *app) sessionCmd() *cobra.Command {
-	return parent("session", "See and end sessions", a.sessionListCmd(), a.sessionShowCmd(), a.sessionEndCmd())
+	return parent("session", "See and end sessions", a.sessionListCmd(), a.sessionShowCmd(), a.sessionEndCmd(),
+		a.sessionShareCmd(), a.sessionUnshareCmd(), a.sessionKickCmd())
 }
 
 // endedState says how a session ended, in a word or two.

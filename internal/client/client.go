@@ -109,7 +109,7 @@ func (c *Client) resume(ctx context.Context, s *Session) (api.Ticket, error) {
 	ctx, cancel := context.WithTimeout(ctx, resumeTimeout)
 	defer cancel()
 	var in api.ResumeIn
-	in.Session = string(s.ID)
+	in.Session, in.Body.Participant = string(s.ID), s.guest
 	var err error
 	if in.Body.Nonce, in.Body.Signature, err = s.key.resumeProof(s.ID, s.first.Server); err != nil {
 		return api.Ticket{}, err

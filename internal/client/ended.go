@@ -39,6 +39,9 @@ func (s *Session) ended(f wire.EndFrame) error {
 		if f.Exit != nil {
 			message = fmt.Sprintf("the command ended with status %d, but not all of its output arrived", f.Exit.Status)
 		}
+	case sess.EndKicked:
+		message, hint = "you were put out of the session"+by(f.By), "ask its owner"
+		code = sess.CodeDenied
 	case sess.EndEnded:
 		message, hint = "the session was ended"+by(f.By), again
 	case sess.EndAgentLost:

@@ -10,6 +10,11 @@ const (
 	actionEnd           // ~. ends the session
 	actionDetach        // ~d leaves it running
 	actionHelp          // ~? lists the escapes
+	actionWho           // ~w lists who is in the session
+	actionYes           // ~y lets in who asks
+	actionNo            // ~n does not
+	actionKick          // ~k puts somebody out
+	actionStop          // ~x ends the session: of a moderator
 )
 
 // NoEscape turns escapes off: Escape(NoEscape) passes every byte.
@@ -24,7 +29,11 @@ type escapes struct {
 	held  bool // char was typed at the start of a line and waits for the next byte
 	paste int  // how many bytes of the mark pasteBegin (or, inside, pasteEnd) were just seen
 	in    bool // inside a bracketed paste
+	stop  bool // ~x is an escape: of a moderator
 }
+
+// letters are the actions that leave the session as it is.
+var letters = map[byte]action{'?': actionHelp, 'w': actionWho, 'y': actionYes, 'n': actionNo, 'k': actionKick}
 
 // Terminals put these around pasted text when the program asked for it.
 const (
@@ -49,9 +58,14 @@ func (e *escapes) feed(p, out []byte) (send []byte, a action, rest []byte) {
 			case 'd':
 				e.line = true
 				return out, actionDetach, p[i+1:]
-			case '?':
+			case '?', 'w', 'y', 'n', 'k':
 				e.line = true
-				return out, actionHelp, p[i+1:]
+				return out, letters[b], p[i+1:]
+			case 'x':
+				if e.stop {
+					e.line = true
+					return out, actionStop, p[i+1:]
+				}
 			case e.char: // typed twice: once is meant
 				e.line = false
 				out = append(out, b)

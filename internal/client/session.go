@@ -27,6 +27,7 @@ type Session struct {
 	endpoint *link.Endpoint
 	size     func() (cols, rows uint16) // nil without a terminal
 	peer     chan bool
+	guest    uint16 // our number in the session; 0: it is ours
 
 	// Set by the driver before run.
 	ui    ui
@@ -129,6 +130,15 @@ func (s *Session) End(ctx context.Context, reason string) error {
 		return nil
 	}
 	return err
+}
+
+// reconnect drops the connection; another is made at once.
+func (s *Session) reconnect() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != nil {
+		s.conn.Close()
+	}
 }
 
 // endQuietly ends a session whose user has gone, within endTimeout: through the server, or, when it does not let us, by a

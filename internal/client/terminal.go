@@ -145,6 +145,7 @@ func (d *terminalDriver) send() {
 func (d *terminalDriver) wait(ctx context.Context) (Result, error) {
 	over := d.r.over
 	resized := d.t.resized()
+	people := newPeople(d.s, d.t, d.typed.pick)
 	for {
 		select {
 		case <-d.s.endpoint.Finished():
@@ -162,6 +163,10 @@ func (d *terminalDriver) wait(ctx context.Context) (Result, error) {
 		case <-d.gaps.news():
 			d.t.say(fmt.Sprintf("%d bytes of output came while you were away and are not shown; they are on record", d.gaps.sum()))
 		case a := <-d.acts:
+			if a >= actionWho {
+				people.act(ctx, a)
+				continue
+			}
 			if a == actionDetach {
 				d.s.endpoint.Detach()
 				return Result{Detached: true}, nil
@@ -270,6 +275,9 @@ type typed struct {
 	buf    []byte
 	spare  []byte // what take gave out before
 	closed bool
+
+	picked func(line string) // takes the next line instead of the session; nil: none does
+	line   []byte
 }
 
 // maxTyped is how much may wait, in bytes; more stays in the terminal.
@@ -288,9 +296,41 @@ func (q *typed) put(p []byte) bool {
 	for len(q.buf) >= maxTyped && !q.closed {
 		q.cond.Wait()
 	}
+	if q.picked != nil {
+		p = q.choose(p)
+	}
 	q.buf = append(q.buf, p...)
 	q.cond.Broadcast()
 	return !q.closed
+}
+
+// maxChoice bounds the line that is typed for pick, in bytes.
+const maxChoice = 64
+
+// pick has the next line that is typed taken by f instead of the session.
+func (q *typed) pick(f func(line string)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.picked, q.line = f, nil
+}
+
+// choose takes from p what belongs to the line that f of pick waits for, and gives the rest; mu is held.
+func (q *typed) choose(p []byte) []byte {
+	for i, b := range p {
+		switch {
+		case b == '\r' || b == '\n' || b == 0x03 || len(q.line) == maxChoice:
+			f, line := q.picked, string(q.line)
+			if b == 0x03 {
+				line = ""
+			}
+			q.picked, q.line = nil, nil
+			go f(line) // it speaks to the terminal: not under our lock
+			return p[i+1:]
+		case b >= '0' && b <= '9':
+			q.line = append(q.line, b)
+		}
+	}
+	return nil
 }
 
 // take returns all that waits; it is valid until the next take.

@@ -3,9 +3,12 @@ package client
 import (
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/term"
+
+	"github.com/sessctl/sess/internal/sess"
 )
 
 func isTerminal(f *os.File) bool { return f != nil && term.IsTerminal(int(f.Fd())) }
@@ -48,10 +51,11 @@ type terminal struct {
 	screen screen
 	held   string // a state that is shown, or waits for a good moment
 	shown  bool
-	lines  []string // lines that wait for a good moment
-	later  []string // lines that wait until a full-screen program has given the terminal back
-	titled int      // so many of them were told by bell and title
-	closed bool     // it is the user's again: no state is shown any more
+	lines  []string      // lines that wait for a good moment
+	later  []string      // lines that wait until a full-screen program has given the terminal back
+	titled int           // so many of them were told by bell and title
+	closed bool          // it is the user's again: no state is shown any more
+	guest  sess.JoinRole // of one who is in a session beside its owner; empty: the owner
 }
 
 // openTerminal puts the terminal into raw mode.
@@ -201,9 +205,13 @@ func (t *terminal) print(text string) {
 	case !isTerminal(t.o.Lines):
 		fmt.Fprintf(t.o.Lines, "sessctl: %s\n", text)
 	case t.screen.alternate():
-		fmt.Fprintf(t.o.Lines, "\x1b7\x1b[1;1H\x1b[7m\x1b[K sessctl: %s \x1b[m\x1b8", text)
+		out := "\x1b7"
+		for i, l := range strings.Split(text, "\n") {
+			out += fmt.Sprintf("\x1b[%d;1H\x1b[7m\x1b[K sessctl: %s \x1b[m", i+1, l)
+		}
+		fmt.Fprint(t.o.Lines, out+"\x1b8")
 	default:
-		fmt.Fprintf(t.o.Lines, "\r\n\x1b[Ksessctl: %s\r\n", text)
+		fmt.Fprintf(t.o.Lines, "\r\n\x1b[Ksessctl: %s\r\n", strings.ReplaceAll(text, "\n", "\r\n\x1b[K"))
 	}
 }
 
@@ -213,7 +221,30 @@ func (t *terminal) help(c byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	fmt.Fprintf(t.o.Lines, "%s?\r\nEscapes, behind Enter:\r\n"+
-		"  %s.  end the session\r\n  %sd  detach: leave it running\r\n  %s?  this help\r\n  %s%s  send %s\r\n", e, e, e, e, e, e, e)
+		"  %s.  end the session\r\n  %sd  detach: leave it running\r\n  %sw  who is in the session\r\n  %sk  put somebody out\r\n"+
+		"  %sy  let in who asks\r\n  %sn  don't\r\n  %s?  this help\r\n  %s%s  send %s\r\n", e, e, e, e, e, e, e, e, e, e, e)
+}
+
+// guestHelp lists the escapes of somebody who is in a session beside its owner.
+func (t *terminal) guestHelp(c byte) {
+	e := escapeName(c)
+	text := "Escapes, behind Enter: " + e + ". leave, " + e + "w who is here, " + e + "? this help"
+	if t.guest == sess.JoinModerator {
+		text += ", " + e + "x end the session"
+	}
+	t.say(text)
+}
+
+// settle ends a sequence that the output was in the middle of: something else begins.
+func (t *terminal) settle() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.screen.ground() {
+		return
+	}
+	_, _ = t.o.Out.Write([]byte{0x18}) // CAN
+	t.screen.feed([]byte{0x18})
+	t.screen.utf = 0
 }
 
 // Screen is a terminal that something is shown on, such as a recording. It follows what that does to the terminal.

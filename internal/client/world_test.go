@@ -381,6 +381,10 @@ func (w *world) Exited(context.Context, sess.OrgID, sess.SessionID, uint64, wire
 }
 
 // Delivered implements relay.Broker.
+func (w *world) Guest(context.Context, sess.OrgID, sess.SessionID, uint16, uint64, bool, bool) error {
+	return nil
+}
+
 func (w *world) Delivered(context.Context, sess.OrgID, sess.SessionID, uint64) error { return nil }
 
 // Failed implements relay.Broker.

@@ -20,6 +20,8 @@ type Find struct {
 	// By loads it, by the store's queries on the Tx; errors.Is(err, sess.ErrNotFound) or store.ErrNotFound: there is none.
 	// Where a prefix fits several, it leaves out those that Tx.Allowed or Tx.Scope don't let the principal see.
 	By func(*Tx) (policy.Resource, error)
+	// Instead is what is decided about, and recorded, where what was asked for is denied and this is not; Tx.Action tells.
+	Instead policy.Action
 }
 
 // shows are the actions that make a thing visible.
@@ -66,6 +68,9 @@ func (f Find) resolve(tx *Tx) (policy.Resource, error) {
 		return asked, err
 	case on.Org != tx.who.Org: // a query that forgot its org: never show it
 		return asked, f.missing()
+	}
+	if f.Instead != "" && !tx.Allowed(tx.entry.Action, on) && tx.Allowed(f.Instead, on) {
+		tx.entry.Action = f.Instead
 	}
 	// Seen, or allowed what is asked for: either way it exists for this principal. The agent of an instance sees nothing
 	// but may report on what is its own.

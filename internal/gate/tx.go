@@ -40,6 +40,9 @@ func (g *Gate) newTx(ctx context.Context, st *store.Tx, who sess.Principal, act 
 // Who gives the principal that asks.
 func (tx *Tx) Who() sess.Principal { return tx.who }
 
+// Action gives what is decided about.
+func (tx *Tx) Action() policy.Action { return tx.entry.Action }
+
 // Grants gives the roles that the principal holds; none for agents, the server and the box's owner.
 func (tx *Tx) Grants() []sess.Grant { return slices.Clone(tx.grants) }
 

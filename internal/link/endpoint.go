@@ -65,6 +65,13 @@ type EndpointConfig struct {
 	OnNotice func(text string)          // client; nil: ignored
 	OnPeer   func(here bool)            // the other side's connection came or went; nil: ignored
 	OnGap    func(ch uint32, n uint64)  // n bytes of ch will not be shown: they went to the record only; nil: ignored
+
+	// Participant is the number of a client that is not the owner's. It sends its own input only, in rounds of its own, and
+	// gets output, screens and sizes by Show, which may wait: the relay skips what does not get through.
+	Participant uint16
+	Show        func(h wire.Header, payload []byte) error
+	// Guests is set by an agent that takes the input of participants beside the owner: see ReadGuests.
+	Guests bool
 }
 
 // Endpoint is one end, client or agent, of a session's streams. It outlives connections: Run drives one after another,
@@ -109,6 +116,7 @@ type Endpoint struct {
 	turn    int // round robin over out
 	ctlOut  ctlSender
 	ctlIn   ctlReceiver
+	guests  guestInputs
 	credits *time.Timer
 	due     bool // credits are due
 	waiting bool // the credit timer runs
@@ -145,6 +153,7 @@ func NewEndpoint(cfg EndpointConfig) *Endpoint {
 	}
 	e.ctlOut.limit = wire.MaxCtlUnacked
 	e.ctlIn.wake = make(chan struct{}, 1)
+	e.guests.cond.L = &e.mu
 	return e
 }
 
@@ -307,6 +316,7 @@ func (e *Endpoint) fail(err error) {
 	for _, r := range e.in {
 		r.cond.Broadcast()
 	}
+	e.guests.cond.Broadcast()
 	if e.conn != nil {
 		e.conn.Close()
 	}

@@ -79,7 +79,7 @@ func (e *Endpoint) nextData(b []byte) []byte {
 			continue
 		}
 		e.turn = (e.turn + i + 1) % len(e.out)
-		h := wire.Header{Type: wire.Data, Channel: s.ch, Offset: s.next}
+		h := wire.Header{Type: wire.Data, Channel: s.ch, Participant: e.cfg.Participant, Offset: s.next}
 		n := min(dataChunk, int(min(s.ring.end, s.limit)-s.next)) //nolint:gosec // at most the window
 		if s.next < s.ring.end {
 			b = b[:wire.HeaderSize+s.ring.copyTo(b[wire.HeaderSize:wire.HeaderSize+n], s.next)]
@@ -113,12 +113,16 @@ func (e *Endpoint) hello() wire.HelloFrame {
 		h.Cols, h.Rows = e.cfg.Size()
 		e.lastSize = wire.Resize{Cols: h.Cols, Rows: h.Rows}
 	}
+	if e.cfg.Participant != 0 {
+		return e.guestHello(h)
+	}
 	h.Recv = append(h.Recv, wire.RecvState{Recv: e.ctlIn.recv, Consumed: e.ctlIn.cons, Limit: e.ctlIn.limit()})
 	for _, r := range e.in {
 		h.Recv = append(h.Recv, wire.RecvState{
 			StreamID: wire.StreamID{Channel: r.ch}, Recv: r.received(), Consumed: r.consumed(), Limit: r.limit(),
 		})
 	}
+	h.Recv = e.guests.states(h.Recv)
 	h.Send = append(h.Send, wire.SendState{Base: e.ctlOut.base, Have: e.ctlOut.have()})
 	for _, s := range e.out {
 		base := s.ring.base
@@ -139,6 +143,7 @@ func (e *Endpoint) appendCredits(b []byte) []byte {
 		cs = append(cs, wire.StreamCredit{StreamID: wire.StreamID{Channel: r.ch}, Consumed: r.consumed(), Limit: r.limit()})
 		r.credited = r.ring.base
 	}
+	cs = e.guests.credits(cs)
 	return wire.AppendCredit(b, cs...)
 }
 

@@ -65,7 +65,7 @@ func (e *Endpoint) attach(c *Conn) error {
 	e.conn, e.going, e.needHello = c, false, false
 	if e.first {
 		e.first = false
-		if !e.fresh { // round 0: everything stands at 0, so hello and the first bytes go out at once
+		if !e.fresh && e.cfg.Participant == 0 { // round 0: everything stands at 0, so hello and the first bytes go out at once
 			e.needHello, e.going = true, true
 		}
 	}
@@ -156,6 +156,9 @@ func (e *Endpoint) handle(c *Conn, h wire.Header, p []byte) error {
 		return &protocolError{f.Message}
 	default: // about the streams
 	}
+	if e.cfg.Show != nil && (h.Type == wire.Data || h.Type == wire.Screen || h.Type == wire.Size) {
+		return e.cfg.Show(h, p)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.conn != c {
@@ -170,6 +173,9 @@ func (e *Endpoint) handleLocked(h wire.Header, p []byte) error {
 	case wire.Data:
 		if e.fresh {
 			return nil // sent before our hello was read: it comes again
+		}
+		if h.Participant != 0 {
+			return e.guestData(h, p)
 		}
 		for _, r := range e.in {
 			if r.ch == h.Channel {

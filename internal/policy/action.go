@@ -45,10 +45,18 @@ const (
 	UsageShow      Action = "usage:show"
 	SessionEndMany Action = "session:end-many"
 
-	LockAdd    Action = "lock:add"
-	LockList   Action = "lock:list"
-	LockShow   Action = "lock:show"
-	LockRemove Action = "lock:remove"
+	LockAdd         Action = "lock:add"
+	LockList        Action = "lock:list"
+	LockShow        Action = "lock:show"
+	LockRemove      Action = "lock:remove"
+	SessionJoin     Action = "session:join"
+	SessionObserve  Action = "session:observe"
+	SessionModerate Action = "session:moderate"
+	SessionAsk      Action = "session:ask"
+	SessionAnswer   Action = "session:answer"
+	SessionShare    Action = "session:share"
+	SessionKick     Action = "session:kick"
+	SessionOpen     Action = "session:open-link"
 
 	AlertAdd    Action = "alert:add"
 	AlertList   Action = "alert:list"
@@ -163,6 +171,12 @@ const (
 	SessionEnded         Action = "session:ended"
 	SessionCommands      Action = "session:commands"
 	LockExpired          Action = "lock:expired"
+	ParticipantJoined    Action = "session:participant-joined"
+	ParticipantLeft      Action = "session:participant-left"
+	ParticipantRefused   Action = "session:participant-refused"
+	ParticipantKicked    Action = "session:participant-kicked"
+	SessionPaused        Action = "session:paused"
+	SessionContinued     Action = "session:continued"
 	RecordingClosed      Action = "recording:closed"
 	RecordingExpired     Action = "recording:expired"
 	InstanceDisconnected Action = "instance:disconnected"
@@ -251,6 +265,14 @@ func Actions() []Info {
 		{AlertShow, "see a webhook and what it was told of", admin, false},
 		{AlertTest, "send a webhook a test", admin, false},
 		{AlertRemove, "remove a webhook", admin, false},
+		{SessionJoin, "join a live session and type in it; operators: one that is shared with them", append(manage[:len(manage):len(manage)], Everyone), true},
+		{SessionObserve, "watch a live session; operators: one that is shared with them", append(manage[:len(manage):len(manage)], Everyone), true},
+		{SessionModerate, "moderate a session of somebody else; operators: one that is shared with them for that", manage, false},
+		{SessionAsk, "ask the owner of a session to be let in", []sess.Role{sess.RoleAdmin, sess.RoleProjectAdmin, sess.RoleSupport}, false},
+		{SessionAnswer, "let somebody who asks into a session of one's own", everyone, true},
+		{SessionShare, "share a session", append(manage[:len(manage):len(manage)], Everyone), true},
+		{SessionOpen, "open a link to a session that was shared by it", everyone, false},
+		{SessionKick, "put somebody out of a session", append(manage[:len(manage):len(manage)], Everyone), true},
 		{KeyCreate, "make an API key of one's own", everyone, true},
 		{KeyCreateMachine, "make an API key of a machine user", admin, false},
 		{KeyRotate, "replace an API key of one's own or of a machine user", everyone, true},
@@ -338,6 +360,12 @@ func Events() []Info {
 		{Action: SessionEnded, Summary: "a session ended, once, with its reason"},
 		{Action: SessionCommands, Summary: "what ran in a session: how many programs and the digest of their list, or why there is none"},
 		{Action: LockExpired, Summary: "a lock ended by itself, when its time was up"},
+		{Action: ParticipantJoined, Summary: "somebody beside its owner is in a session: role and number are in the event"},
+		{Action: ParticipantLeft, Summary: "somebody who was in a session beside its owner is there no more"},
+		{Action: ParticipantRefused, Summary: "somebody who asked to be let into a session was not"},
+		{Action: ParticipantKicked, Summary: "somebody was put out of a session, or the right to be in it was withdrawn"},
+		{Action: SessionPaused, Summary: "a session that needs moderators stands still, for not enough of them are there"},
+		{Action: SessionContinued, Summary: "a session that needs moderators goes on"},
 		{Action: RecordingClosed, Summary: "a recording was closed; its digest is in the event"},
 		{Action: RecordingExpired, Summary: "a recording was deleted because of its age or the size of all; its digest is in the event"},
 		{Action: InstanceDisconnected, Summary: "an instance went offline"},

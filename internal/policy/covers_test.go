@@ -16,8 +16,8 @@ func TestCovers(t *testing.T) {
 		sess.RoleProjectAdmin: every,
 		sess.RoleOperator:     {sess.RoleOperator: true},
 		sess.RoleSupport:      {sess.RoleSupport: true},
-		sess.RoleReadOnly:     {sess.RoleReadOnly: true, sess.RoleSupport: true},
-		sess.RoleAuditor:      {sess.RoleAuditor: true, sess.RoleReadOnly: true, sess.RoleSupport: true},
+		sess.RoleReadOnly:     {sess.RoleReadOnly: true},
+		sess.RoleAuditor:      {sess.RoleAuditor: true, sess.RoleReadOnly: true},
 	}
 	for has := range want {
 		for _, gives := range roles {

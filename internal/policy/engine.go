@@ -98,7 +98,7 @@ func RoleSummary(r sess.Role) string {
 		sess.RoleAdmin:        "everything in the organisation, but nobody else's session",
 		sess.RoleProjectAdmin: "what org-admin may, in one project: instances, sessions, tokens, and who has which role there",
 		sess.RoleOperator:     "works on instances",
-		sess.RoleSupport:      "sees sessions and how instances are, to help those who work on them",
+		sess.RoleSupport:      "sees sessions and how instances are, and helps in a session when its owner lets them in",
 		sess.RoleReadOnly:     "sees what there is and who is on what; starts, changes and replays nothing",
 		sess.RoleAuditor:      "reads all evidence; starts and changes nothing, and never joins a session",
 	}[r]

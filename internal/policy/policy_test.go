@@ -152,6 +152,9 @@ func TestActionsTellTheTruth(t *testing.T) {
 			t.Errorf("%s has no description", a.Action)
 		}
 		on := policy.Resource{Org: org, Type: typeFor(a.Action), Owner: alice}
+		if a.Action == policy.SessionModerate { // nobody does that to themselves
+			on.Owner = bob
+		}
 		for _, r := range roles {
 			d := e.Decide(person(alice), []sess.Grant{{Role: r}}, a.Action, on, policy.Context{})
 			if want := slices.Contains(a.Roles, r) || slices.Contains(a.Roles, policy.Everyone); d.Allowed != want {
@@ -182,7 +185,8 @@ func typeFor(a policy.Action) policy.Type {
 		return policy.TypeKey
 	case policy.InstanceShow, policy.InstanceChange, policy.InstanceMove, policy.InstanceRemove, policy.SessionStart:
 		return policy.TypeInstance
-	case policy.SessionShow, policy.SessionRedeem, policy.SessionResume, policy.SessionAttach, policy.SessionEnd:
+	case policy.SessionShow, policy.SessionRedeem, policy.SessionResume, policy.SessionAttach, policy.SessionEnd, policy.SessionJoin,
+		policy.SessionObserve, policy.SessionModerate, policy.SessionAsk, policy.SessionAnswer, policy.SessionShare, policy.SessionKick:
 		return policy.TypeSession
 	case policy.RecordingShow, policy.RecordingReplay, policy.RecordingCommands, policy.RecordingShare, policy.RecordingUnshare, policy.RecordingOpen,
 		policy.RecordingHold, policy.RecordingRelease:
@@ -207,6 +211,7 @@ func TestAgainstOracle(t *testing.T) {
 		policy.TypeOrg, policy.TypeProject, policy.TypeInstance, policy.TypeSession, policy.TypeRecording,
 		policy.TypeKey, policy.TypeToken, policy.TypeLogin, policy.TypeUser, policy.TypeGroup, policy.TypeGrant, policy.TypeLog, policy.TypeIDP, policy.TypeLock, "",
 	}
+	begins := []policy.Action{policy.SessionStart, policy.SessionJoin, policy.SessionObserve, policy.SessionModerate, policy.SessionAsk}
 	projects := []sess.ProjectID{"", "prj_1", "prj_2"}
 	prop := func(t *rapid.T) {
 		act := rapid.SampledFrom(acts).Draw(t, "action")
@@ -219,6 +224,7 @@ func TestAgainstOracle(t *testing.T) {
 			Project: rapid.SampledFrom(projects).Draw(t, "project"), Owner: rapid.SampledFrom([]sess.UserID{alice, bob, ""}).Draw(t, "owner"),
 			Labels: rapid.MapOfN(rapid.String(), rapid.String(), 0, 3).Draw(t, "labels"), Region: rapid.String().Draw(t, "region"),
 			OSUser: rapid.String().Draw(t, "os user"), Machine: rapid.Bool().Draw(t, "machine"),
+			Shared: rapid.SampledFrom([]sess.JoinRole{"", "", sess.JoinPeer, sess.JoinObserver, sess.JoinModerator}).Draw(t, "shared"),
 		}
 		if rapid.Bool().Draw(t, "usual type") {
 			on.Type = typeFor(act)
@@ -232,7 +238,7 @@ func TestAgainstOracle(t *testing.T) {
 			}
 		}), 0, 4).Draw(t, "grants")
 		off := rapid.IntRange(0, 3).Draw(t, "sessions off") == 0
-		want := oracle(who, grants, act, on) && (!off || act != policy.SessionStart)
+		want := oracle(who, grants, act, on) && (!off || !slices.Contains(begins, act))
 		got := e.Decide(who, grants, act, on, policy.Context{Now: rapid.Int64Range(0, 1<<52).Draw(t, "now"), SessionsOff: off})
 		if got.Allowed != want || len(got.Failed) > 0 {
 			t.Fatalf("%s on %+v by %q with %+v: %+v, want %v", act, on, who.User, grants, got, want)
@@ -288,7 +294,7 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 		return on.Type == policy.TypeLogin && own
 	case policy.OrgSet, policy.OrgRename:
 		return isOrg && here[sess.RoleAdmin]
-	case policy.Whoami, policy.OrgList, policy.OrgShow, policy.OrgUse:
+	case policy.Whoami, policy.OrgList, policy.OrgShow, policy.OrgUse, policy.SessionOpen:
 		return isOrg
 	case policy.InstanceList, policy.ProjectList:
 		return isOrg && (known || anywhere[sess.RoleSupport])
@@ -301,11 +307,20 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 	case policy.InstanceChange, policy.InstanceMove, policy.InstanceRemove:
 		return on.Type == policy.TypeInstance && manages
 	case policy.SessionShow:
-		return on.Type == policy.TypeSession && (oversees || here[sess.RoleSupport] || own)
+		return on.Type == policy.TypeSession && (oversees || here[sess.RoleSupport] || own || here[sess.RoleOperator] && on.Shared != "")
 	case policy.SessionEnd:
 		return on.Type == policy.TypeSession && (manages || own)
-	case policy.SessionRedeem, policy.SessionResume, policy.SessionAttach:
+	case policy.SessionRedeem, policy.SessionResume, policy.SessionAttach, policy.SessionAnswer:
 		return on.Type == policy.TypeSession && own
+	case policy.SessionShare, policy.SessionKick:
+		return on.Type == policy.TypeSession && (manages || own)
+	case policy.SessionJoin, policy.SessionObserve:
+		shared := here[sess.RoleOperator] && (on.Shared == sess.JoinPeer || act == policy.SessionObserve && on.Shared != "")
+		return on.Type == policy.TypeSession && (manages || own || shared)
+	case policy.SessionModerate:
+		return on.Type == policy.TypeSession && !own && (manages || here[sess.RoleOperator] && on.Shared == sess.JoinModerator)
+	case policy.SessionAsk:
+		return on.Type == policy.TypeSession && (manages || here[sess.RoleSupport])
 	case policy.RecordingShow:
 		return on.Type == policy.TypeRecording && (oversees || own)
 	case policy.RecordingReplay, policy.RecordingCommands:

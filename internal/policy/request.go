@@ -141,6 +141,9 @@ func attributes(on Resource, cx Context) types.Record {
 		m["project"] = types.String(cx.Rules.projectName(on.Project))
 	case TypeSession, TypeRecording:
 		m["kind"], m["osUser"] = types.String(on.SessionKind), types.String(on.OSUser)
+		if on.Type == TypeSession {
+			m["shared"] = types.String(on.Shared)
+		}
 		m["instance"] = types.NewEntityUID("Instance", types.String(on.Instance))
 		m["region"] = types.String(on.Region)
 		m["project"] = types.String(cx.Rules.projectName(on.Project))

@@ -40,6 +40,7 @@ type Resource struct {
 	Region      string            // of the instance
 	SessionKind sess.Kind         // of the session, existing or asked for
 	OSUser      string            // asked for; empty: the agent's default
+	Shared      sess.JoinRole     // of a session: the role in which it is shared with who asks; empty: it is not
 	Began       int64             // microseconds: when what is decided about once more began, up to which a factor's age counts; 0: now
 	Role        sess.Role         // of a grant: what is given
 	Reason      string            // given by the person

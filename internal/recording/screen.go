@@ -25,6 +25,11 @@ func Screen(r Records) ([]byte, error) {
 
 // Replay gives the terminal as the recording leaves it.
 func Replay(r Records) (*vt.Terminal, error) {
+	t, _, err := replay(r)
+	return t, err
+}
+
+func replay(r Records) (*vt.Terminal, *Events, error) {
 	var from uint64
 	if own, ok := r.(*Reader); ok {
 		from = own.tailSeq(ScreenBytes)
@@ -32,16 +37,16 @@ func Replay(r Records) (*vt.Terminal, error) {
 	ev := NewEvents(r)
 	head, err := ev.Head()
 	if err != nil {
-		return nil, fmt.Errorf("find the screen: %w", err)
+		return nil, nil, fmt.Errorf("find the screen: %w", err)
 	}
 	t := vt.New(int(head.Cols), int(head.Rows))
 	for {
 		e, err := ev.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			return t, nil
+			return t, ev, nil
 		case err != nil:
-			return nil, fmt.Errorf("find the screen: %w", err)
+			return nil, nil, fmt.Errorf("find the screen: %w", err)
 		case e.Kind == EventResize:
 			t.Resize(int(e.Size.Cols), int(e.Size.Rows))
 		case e.Kind == EventOutput && e.seq < from:

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/wire"
 )
 
@@ -18,6 +19,12 @@ func (s *session) credit(p *party, payload []byte) error {
 	}
 	o := s.other(p)
 	for _, c := range cs {
+		if c.Participant != 0 && p.side == sess.SideAgent {
+			if err := s.guestCredit(c); err != nil {
+				return err
+			}
+			continue
+		}
 		f := s.known(opposite(p.side), c.StreamID)
 		if f == nil {
 			continue // of a stream that nobody sends: nothing is kept for it

@@ -47,6 +47,10 @@ func (s *session) awayTimer() {
 	if s.freeing != nil {
 		s.freeing.Stop()
 	}
+	if s.peerHere() { // somebody else works in it
+		s.runFree()
+		return
+	}
 	s.freeing = time.AfterFunc(s.freeRun, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -123,8 +127,9 @@ func (s *session) stateExit(statement []byte) {
 			return err
 		}
 		if !s.exited {
-			s.exited, s.finals = true, x.Finals
+			s.exited, s.finals, s.status = true, x.Finals, &x.Exit
 			_ = s.journal.Mark("exit", x)
+			s.exitToGuests()
 		}
 		if a := s.parties[sideIndex(sess.SideAgent)]; a != nil {
 			s.tell(a, wire.ExitOK, nil)
@@ -156,6 +161,7 @@ func (s *session) cut(f wire.EndFrame) {
 	if !again {
 		_ = s.journal.Mark("end", f)
 	}
+	s.cutGuests(f)
 	s.mu.Unlock()
 	var wg sync.WaitGroup // a side that takes nothing must not keep the other waiting
 	for _, p := range told {
@@ -241,6 +247,7 @@ func (s *session) current(ctx context.Context, f func(epoch uint64) error) error
 					p.conn.Close()
 				}
 			}
+			s.closeGuests()
 			return err
 		}
 		select {

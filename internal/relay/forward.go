@@ -151,6 +151,10 @@ func (s *session) record(p *party, h wire.Header, payload []byte) (*link.Conn, e
 	if end > f.sentL {
 		return nil, mistake("channel %d up to offset %d, limit is %d", h.Channel, end, f.sentL)
 	}
+	var had uint64
+	if len(s.guests) > 0 {
+		had, _ = s.journal.End(p.side, f.id)
+	}
 	err := s.journal.Append(p.side, h, payload)
 	if errors.Is(err, recording.ErrGap) {
 		return nil, mistake("channel %d: %v", h.Channel, err)
@@ -168,6 +172,9 @@ func (s *session) record(p *party, h wire.Header, payload []byte) (*link.Conn, e
 		return nil, fmt.Errorf("record: %w", err)
 	}
 	s.activity.note(p.side, h)
+	if len(s.guests) > 0 {
+		s.showNew(p.side, h, payload, had)
+	}
 	if f.C == everything {
 		s.creditAlone(p, f, h.FIN())
 	}

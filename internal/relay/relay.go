@@ -49,6 +49,9 @@ type Broker interface {
 	Delivered(ctx context.Context, org sess.OrgID, id sess.SessionID, epoch uint64) error
 	// Failed ends the session because the relay can't go on with it.
 	Failed(ctx context.Context, org sess.OrgID, id sess.SessionID, epoch uint64, reason sess.EndReason, message string) error
+	// Guest says that the connection of a participant beside the owner came or went, and whether they left on purpose. An
+	// error that is sess.ErrEnded or sess.ErrDenied says that they should not be here.
+	Guest(ctx context.Context, org sess.OrgID, id sess.SessionID, num uint16, gen uint64, here, left bool) error
 	// Recorded states the recording of a session.
 	Recorded(ctx context.Context, org sess.OrgID, id sess.SessionID, how sess.Recorded) error
 }
@@ -68,6 +71,9 @@ type Join struct {
 	Takeover bool          // a client with a new key: the one before is told that it was superseded
 	Ended    bool          // the session ended by itself, on record: only output and status are left to fetch
 	Meta     recording.Meta
+
+	Participant uint16        // 0: the owner, or the agent
+	Role        sess.JoinRole // of a participant who is not the owner
 }
 
 // Relay is one node's relay.
@@ -94,6 +100,10 @@ var errClosed = sess.New(sess.CodeUnavailable, "the server is shutting down", "t
 
 // Join runs one connection of a session until it is over. It owns c.
 func (r *Relay) Join(j Join, c *link.Conn) {
+	if j.Participant != 0 {
+		r.joinGuest(j, c)
+		return
+	}
 	s, err := r.enter(j)
 	if err != nil {
 		r.unopened(j, err)
@@ -247,19 +257,6 @@ func (r *Relay) restate(org sess.OrgID, id sess.SessionID) {
 	}
 }
 
-// Notice shows the owner of a session a line.
-func (r *Relay) Notice(id sess.SessionID, text string) {
-	r.mu.Lock()
-	s := r.sessions[id]
-	r.mu.Unlock()
-	if s == nil {
-		return
-	}
-	if c := s.conns[sideIndex(sess.SideClient)].Load(); c != nil {
-		_ = c.conn.Write(wire.Header{Type: wire.Notice}, []byte(text[:min(len(text), wire.MaxNotice)]))
-	}
-}
-
 // Traffic gives the bytes that a session moved so far, if it has a connection here.
 func (r *Relay) Traffic(id sess.SessionID) (sess.Traffic, bool) {
 	r.mu.Lock()
@@ -308,6 +305,7 @@ func (r *Relay) Close() {
 				s.mu.Unlock()
 			}
 		}
+		s.closeGuests()
 	}
 	r.joins.Wait()
 }
@@ -382,6 +380,13 @@ type session struct {
 	free    bool         // output runs on into the record alone
 	freeing *time.Timer
 	end     *wire.EndFrame // set by Cut
+	status  *sess.Exit     // how the process ended, once it is on record
+
+	guests  []*guest           // participants beside the owner who are connected
+	typists map[uint16]*typist // the input streams of peers, by participant
+
+	noticing sync.Mutex // protects the following; taken after Relay.mu
+	notices  []string   // lines for the owner; the first is being written
 
 	// calls to the broker, in order.
 	cmu     sync.Mutex

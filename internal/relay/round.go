@@ -85,6 +85,9 @@ func (s *session) drop(p *party) {
 	i := sideIndex(p.side)
 	if s.parties[i] == p {
 		s.parties[i] = nil
+		if p.side == sess.SideAgent {
+			s.guestsStop()
+		}
 	}
 	p.went, p.hello = false, nil
 	if p.timer != nil {
@@ -97,6 +100,7 @@ func (s *session) drop(p *party) {
 func (s *session) newRound() {
 	s.round++
 	round := s.round
+	s.guestsStop()
 	for i, p := range s.parties {
 		if p == nil {
 			continue
@@ -186,6 +190,7 @@ func (s *session) begin() {
 		p.timer.Stop()
 		p.release()
 	}
+	s.guestsGo(s.parties[sideIndex(sess.SideAgent)])
 }
 
 // tryGo lets go who can; the caller holds mu.
@@ -245,6 +250,7 @@ func (s *session) letGo(p, o *party) error {
 		if o == nil {
 			s.awayTimer()
 		}
+		s.guestsGo(p)
 	}
 	return nil
 }

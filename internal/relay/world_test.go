@@ -33,22 +33,24 @@ type world struct {
 	net *cutter
 	tls *httptest.Server // for benchmarks: the same over TLS, and no proxy in between
 
-	mu      sync.Mutex // protects the following
-	relay   *relay.Relay
-	id      sess.SessionID
-	epoch   uint64
-	ahead   uint64 // by how much the broker's epoch is ahead of what joins here
-	gens    [2]uint64
-	first   [2]bool
-	ends    int
-	exit    *wire.Exit
-	state   sess.RecordingState
-	win     uint64
-	free    time.Duration
-	term    bool
-	failed  []string
-	here    [2]bool      // what the broker was told of each side
-	present func() error // what the broker says of a side that comes; nil: welcome
+	mu        sync.Mutex // protects the following
+	relay     *relay.Relay
+	id        sess.SessionID
+	epoch     uint64
+	ahead     uint64 // by how much the broker's epoch is ahead of what joins here
+	gens      [2]uint64
+	first     [2]bool
+	ends      int
+	exit      *wire.Exit
+	state     sess.RecordingState
+	win       uint64
+	free      time.Duration
+	term      bool
+	failed    []string
+	came      []string     // what the broker was told of participants
+	unwelcome error        // what it says of them
+	here      [2]bool      // what the broker was told of each side
+	present   func() error // what the broker says of a side that comes; nil: welcome
 }
 
 var org = sess.NewOrgID()
@@ -156,6 +158,14 @@ func (w *world) Exited(_ context.Context, _ sess.OrgID, _ sess.SessionID, epoch 
 
 // Delivered implements relay.Broker.
 func (w *world) Delivered(context.Context, sess.OrgID, sess.SessionID, uint64) error { return nil }
+
+// Guest implements relay.Broker.
+func (w *world) Guest(_ context.Context, _ sess.OrgID, _ sess.SessionID, num uint16, _ uint64, here, left bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.came = append(w.came, fmt.Sprint(num, here, left))
+	return w.unwelcome
+}
 
 // Failed implements relay.Broker.
 func (w *world) Failed(_ context.Context, _ sess.OrgID, _ sess.SessionID, _ uint64, r sess.EndReason, m string) error {

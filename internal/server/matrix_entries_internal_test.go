@@ -10,7 +10,7 @@ const harmlessPolicy = `{"body":"@id(\"x\") permit (principal is User, action ==
 
 // matrixEntries has every operation of the API, and the downloads; behind a space in a name stands in which of its ways it is asked.
 func matrixEntries() map[string]entry {
-	admin := []sess.Role{sess.RoleAdmin}
+	admin, support := []sess.Role{sess.RoleAdmin}, []sess.Role{sess.RoleSupport}
 	everywhere := []sess.Stage{sess.StagePassword, sess.StageMFA}
 	token, key, grant := map[string]string{"id": "token"}, map[string]string{"id": "key"}, map[string]string{"id": "grant"}
 	mfa, code, none := []sess.Stage{sess.StageMFA}, `{"code":"123456"}`, []sess.Code{sess.CodeNotFound}
@@ -85,6 +85,16 @@ func matrixEntries() map[string]entry {
 		"lock-list":         {act: policy.LockList},
 		"lock-show":         {act: policy.LockShow},
 		"lock-remove":       {act: policy.LockRemove},
+
+		"session-join":         {act: policy.SessionJoin, more: support, body: `{"role":"peer","public_key":"{point}"}`, fails: []sess.Code{sess.CodeConflict, sess.CodeInvalid}},
+		"session-join observe": {act: policy.SessionObserve, more: support, body: `{"role":"observer","public_key":"{point}"}`, fails: []sess.Code{sess.CodeConflict}},
+		"session-await":        {act: policy.SessionAsk, fails: none},
+		"session-answer":       {act: policy.SessionAnswer, body: `{"allow":true}`, fails: none},
+		"session-kick":         {act: policy.SessionKick, body: `{"who":"x"}`, fails: none},
+		"session-share":        {act: policy.SessionShare, body: `{"role":"observer"}`},
+		"session-shares":       {act: policy.SessionShare},
+		"session-unshare":      {act: policy.SessionShare, body: `{}`, fails: none},
+		"share-open":           {act: policy.SessionOpen, body: `{"token":"` + sess.EncodeToken(sess.Token{Kind: sess.TokenShare}) + `"}`, fails: none},
 
 		"key-create":         {act: policy.KeyCreate, body: `{"name":"{new}"}`},
 		"key-list":           {act: policy.KeyList},

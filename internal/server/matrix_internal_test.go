@@ -39,6 +39,8 @@ type entry struct {
 	// others are the roles that have an action which is one's own (Info.Own) for what is somebody else's, too. nil: those
 	// that the declaration names, but operator.
 	others []sess.Role
+	// more are the roles that may ask for something less where they may not do it: to be let in by somebody else, say.
+	more []sess.Role
 	// stages are those in which a login may ask for it, though something has to be done first.
 	stages []sess.Stage
 	// also is a second action that the caller must hold: who takes a session over must still be allowed to start it.
@@ -154,6 +156,9 @@ func (o operation) subject() string {
 func (o operation) may(role sess.Role, own bool) bool {
 	if o.also != "" && !holds(o.alsoInfo, role) {
 		return false
+	}
+	if slices.Contains(o.more, role) {
+		return true
 	}
 	if !o.info.Own || own || o.subject() == "" {
 		return holds(o.info, role)
@@ -295,7 +300,7 @@ func TestMatrixOfOrganisations(t *testing.T) {
 	ours := map[string]thing{}
 	for _, o := range operations(t, w.s) {
 		for _, p := range o.things() {
-			if k := o.kind(p); ours[k].id == "" {
+			if k := o.kind(p); ours[k].id == "" && k != "participant" { // a number names nothing by itself
 				ours[k] = w.ours.make(k, w.ours.admin)
 			}
 		}

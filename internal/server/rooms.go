@@ -41,7 +41,7 @@ func (s *Server) openRooms(ctx context.Context) error {
 	}
 	s.onClose(s.recordings.Close)
 	if s.broker, err = broker.New(broker.Config{
-		Gate: s.gate, DB: s.store, Node: sess.NodeID(node), PublicURL: s.public, Key: key, Log: s.log,
+		Gate: s.gate, DB: s.store, Node: sess.NodeID(node), PublicURL: s.public, Pin: s.pin, Key: key, Log: s.log,
 		Recorder: s.recordings.Ready,
 	}); err != nil {
 		return fmt.Errorf("make broker: %w", err)

@@ -21,6 +21,7 @@ func (s *Server) routes() http.Handler {
 	s.routesIDP()
 	s.routesPolicy()
 	s.routesLocks()
+	s.routesSharing()
 
 	bind(s, api.CreateToken, s.identity.CreateToken)
 	bind(s, api.ListTokens, s.identity.ListTokens)

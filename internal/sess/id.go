@@ -33,6 +33,8 @@ type (
 	TeamID string
 	// IDPID names an identity provider that an organisation set up.
 	IDPID string
+	// ShareID names what was shared: a session with somebody, or by a link.
+	ShareID string
 	// EventID names an audit event.
 	EventID string
 	// BootID names one life of an agent process. A session never outlives the boot that runs it.
@@ -82,6 +84,9 @@ func NewTeamID() TeamID { return TeamID(newID("grp")) }
 
 // NewIDPID returns a fresh identifier of an identity provider.
 func NewIDPID() IDPID { return IDPID(newID("idp")) }
+
+// NewShareID returns a fresh identifier of what was shared.
+func NewShareID() ShareID { return ShareID(newID("shr")) }
 
 // NewEventID returns a fresh identifier of an audit event.
 func NewEventID() EventID { return EventID(newID("evt")) }

@@ -26,6 +26,7 @@ const (
 	TokenReset  TokenKind = "sesr" // sets a new password, once; may carry the server's pin
 
 	TokenChallenge TokenKind = "sesc" // ends a login with a second factor, once
+	TokenShare     TokenKind = "sesj" // lets somebody who is logged in into a session, once; may carry the server's pin
 )
 
 const (
@@ -84,7 +85,7 @@ func ParseToken(s string, want ...TokenKind) (Token, error) {
 		return Token{}, New(CodeInvalid, "this is "+t.Kind.name()+", where "+want[0].name()+" is needed", "")
 	}
 	body, err := decodeToken(text)
-	carriesPin := t.Kind == TokenEnrol || t.Kind == TokenInvite || t.Kind == TokenReset
+	carriesPin := t.Kind == TokenEnrol || t.Kind == TokenInvite || t.Kind == TokenReset || t.Kind == TokenShare
 	switch {
 	case err != nil:
 		return Token{}, errTypo(t.Kind)
@@ -119,6 +120,17 @@ func InviteLink(base *url.URL, token string) string {
 func ResetLink(base *url.URL, token string) string {
 	u := url.URL{Scheme: base.Scheme, Host: base.Host, Path: "/reset", Fragment: token}
 	return u.String()
+}
+
+// ShareLink gives the link that lets somebody who is logged in into a session: as InviteLink.
+func ShareLink(base *url.URL, token string) string {
+	u := url.URL{Scheme: base.Scheme, Host: base.Host, Path: "/join", Fragment: token}
+	return u.String()
+}
+
+// ParseShareLink is ParseInviteLink for a link of ShareLink.
+func ParseShareLink(link string) (*url.URL, string, error) {
+	return parseLink(link, "/join", TokenShare, "a link to a session")
 }
 
 // ParseInviteLink takes a link of InviteLink apart: the server's URL without path, and the token's text, whose Pin says
@@ -168,13 +180,15 @@ func (k TokenKind) name() string {
 		return "a link for a new password"
 	case TokenChallenge:
 		return "the second half of a login"
+	case TokenShare:
+		return "a link to a session"
 	}
 	return "an unknown token"
 }
 
 // TokenKinds lists all kinds of token.
 func TokenKinds() []TokenKind {
-	return []TokenKind{TokenAPIKey, TokenLogin, TokenEnrol, TokenInvite, TokenReset, TokenChallenge}
+	return []TokenKind{TokenAPIKey, TokenLogin, TokenEnrol, TokenInvite, TokenReset, TokenChallenge, TokenShare}
 }
 
 // TokenPattern is a regular expression (RE2, and PCRE as well) that finds every token in a text, for secret scanners. What it

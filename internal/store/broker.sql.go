@@ -325,7 +325,7 @@ func (q *Queries) GetSessionParams(ctx context.Context, org sess.OrgID, session 
 }
 
 const getTicketByHash = `-- name: GetTicketByHash :one
-SELECT org, hash, session, side, gen, node, owner_key, attach, user_id, credential, credential_id, created_at, expires_at, used_at FROM ticket WHERE hash = $1
+SELECT org, hash, session, side, gen, node, owner_key, attach, user_id, credential, credential_id, created_at, expires_at, used_at, participant FROM ticket WHERE hash = $1
 `
 
 // The ticket tells the org: whoever holds it is known by nothing else yet.
@@ -347,6 +347,7 @@ func (q *Queries) GetTicketByHash(ctx context.Context, hash string) (Ticket, err
 		&i.CreatedAt,
 		&i.ExpiresAt,
 		&i.UsedAt,
+		&i.Participant,
 	)
 	return i, err
 }

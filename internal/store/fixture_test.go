@@ -105,7 +105,9 @@ var variants = map[string][]map[string]any{
 		{"id": "ses_detached", "state": "detached", "detached_at": timeCreated},
 		{"id": "ses_exited", "state": "ended", "end_reason": "exit", "ended_at": timeCreated + 1, "recording": "recording", "started_at": timeCreated},
 	},
-	"audit_event": {{"id": "evt_placed", "idx": 0}, {"id": "evt_placed1", "idx": 1}, {"id": "evt_start", "action": "session:start", "outcome": "allowed"}, {"id": "evt_old", "area": ""}},
+	"audit_event":   {{"id": "evt_placed", "idx": 0}, {"id": "evt_placed1", "idx": 1}, {"id": "evt_start", "action": "session:start", "outcome": "allowed"}, {"id": "evt_old", "area": ""}},
+	"participant":   {{"num": 3, "joined_at": timeCreated}},
+	"session_share": {{"id": "shr_open", "hash": "open", "user_id": ""}},
 	// Of a session that ended: housekeeping takes them.
 	"session_params": {{"session": "ses_exited"}},
 	"resume_nonce":   {{"session": "ses_exited", "nonce": "other"}},
@@ -328,7 +330,8 @@ func (w *world) arg(q query, name string, typ reflect.Type, asks, whose string) 
 
 // freshColumns get values of their own in an INSERT, because the fixture's are taken.
 var freshColumns = map[string][]string{
-	"person": {"id", "email"}, "member": {"user_id", "name"}, "project": {"id", "name"}, "role_grant": {"id", "role"},
+	"session_share": {"id", "hash"},
+	"person":        {"id", "email"}, "member": {"user_id", "name"}, "project": {"id", "name"}, "role_grant": {"id", "role"},
 	"invite": {"id", "hash"}, "reset_link": {"hash"}, "team": {"id", "name"}, "team_member": {"source"}, "login": {"id", "hash"}, "api_key": {"id", "hash"}, "enrol_token": {"id", "hash"},
 	"instance": {"id", "name"}, "session": {"id"}, "ticket": {"hash"}, "resume_nonce": {"nonce"}, "audit_event": {"id"},
 	"login_failure": {"id"}, "audit_sink": {"id", "name"}, "role": {"name"}, "recovery_code": {"hash"}, "login_challenge": {"hash"}, "idp": {"id", "name"}, "idp_account": {"subject"}, "session_tag": {"name"}, "alert_hook": {"id"}, "session_join": {"side"}, "login_flow": {"id", "token"},

@@ -360,16 +360,25 @@ type Participant struct {
 	Org          sess.OrgID
 	Session      sess.SessionID
 	Num          int64
-	Role         string
+	Role         sess.JoinRole
 	UserID       sess.UserID
 	UserName     string
-	Credential   string
+	Credential   sess.Credential
 	CredentialID string
 	ClientAddr   string
 	CreatedAt    int64
 	JoinedAt     *int64
 	LeftAt       *int64
 	LeftReason   string
+	ClientKey    string
+	MFAAt        int64
+	IDP          sess.IDPID
+	Minted       int64
+	Redeemed     int64
+	AskedAt      *int64
+	AnsweredAt   *int64
+	HereAt       *int64
+	AwayAt       *int64
 }
 
 type PasswordHistory struct {
@@ -522,6 +531,21 @@ type SessionParam struct {
 	Params  string
 }
 
+type SessionShare struct {
+	Org       sess.OrgID
+	ID        sess.ShareID
+	Session   sess.SessionID
+	Role      sess.JoinRole
+	UserID    sess.UserID
+	UserName  string
+	Hash      string
+	CreatedBy string
+	CreatedAt int64
+	ExpiresAt int64
+	OpenedAt  *int64
+	RevokedAt *int64
+}
+
 type SessionTag struct {
 	Org     sess.OrgID
 	Session sess.SessionID
@@ -558,4 +582,5 @@ type Ticket struct {
 	CreatedAt    int64
 	ExpiresAt    int64
 	UsedAt       *int64
+	Participant  int64
 }

@@ -34,6 +34,7 @@ var queryArgs = map[string]any{
 	"PageSessionsOfTag.key": "v_name", "PageSessionsOfTag.value": "v_value", "PageSessionsOfTag.since": 0, "PageSessionsOfTag.state": "all", "PageSessionsOfTag.of_kind": "", "PageSessionsOfTag.of_project": "", "PageSessionsOfTag.pattern": "%", "PageSessionsOfTag.started_only": 0,
 	"ListUsersCalled.ref": "usr_x", "ListInstancesCalled.ref": "ins_x_ORG",
 	"InsertLock.id": "lck_new", "InsertBoxLock.id": "lck_new", "ListLocks.kind": "", "ListExpiredLocks.expires_at": timeExpires + 1,
+	"InsertParticipant.num": 2, "ListGuestsOfSessions.sessions": ",ses_x_ORG,", "OpenShare.id": "shr_open", "RevokeShares.person": "usr_x",
 	"InsertSessionParams.session":  "ses_detached_ORG",
 	"ListSessionsByPrefix.pattern": "ses_%",
 	"AddAlert.num":                 78, "ClaimAlertHook.was": timeCreated, "ClaimAlertHook.until": 78, "PurgeAlertSeen.last_at": timeNow,

@@ -81,47 +81,6 @@ func (q *Queries) InsertSessionTag(ctx context.Context, org sess.OrgID, session 
 	return err
 }
 
-const listParticipantsOfSession = `-- name: ListParticipantsOfSession :many
-SELECT org, session, num, role, user_id, user_name, credential, credential_id, client_addr, created_at, joined_at, left_at, left_reason FROM participant WHERE org = $1 AND session = $2 ORDER BY num
-`
-
-func (q *Queries) ListParticipantsOfSession(ctx context.Context, org sess.OrgID, session sess.SessionID) ([]Participant, error) {
-	rows, err := q.db.QueryContext(ctx, listParticipantsOfSession, org, session)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []Participant{}
-	for rows.Next() {
-		var i Participant
-		if err := rows.Scan(
-			&i.Org,
-			&i.Session,
-			&i.Num,
-			&i.Role,
-			&i.UserID,
-			&i.UserName,
-			&i.Credential,
-			&i.CredentialID,
-			&i.ClientAddr,
-			&i.CreatedAt,
-			&i.JoinedAt,
-			&i.LeftAt,
-			&i.LeftReason,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const listSessionJoins = `-- name: ListSessionJoins :many
 SELECT org, session, side, gen, minted_at, redeemed_at, address FROM session_join WHERE org = $1 AND session = $2 ORDER BY redeemed_at, gen, side DESC
 `

@@ -67,8 +67,12 @@ const (
 	Notice        Type = 0x0d // a line for people: UTF-8 text, at most MaxNotice bytes; relay → client
 	Error         Type = 0x0e // this connection is closed because …: JSON ErrorFrame; anyone → the one that did it
 	Beat          Type = 0x0f // life, no payload; anyone
-	Screen        Type = 0x10 // bytes that draw the terminal as it stands, ahead of a Go that skips what led to it; relay → client
+	Screen        Type = 0x10 // bytes that draw the terminal as it stands, ahead of what skips what led to it; relay → client
+	Size          Type = 0x11 // the size of the owner's terminal: two varints; relay → a participant who is not the owner
 )
+
+// WindowGuest is the window of the input of a participant who is not the owner: people type there, or paste.
+const WindowGuest = 32 << 10
 
 // MaxNotice bounds the text of a Notice, in bytes.
 const MaxNotice = 1024
@@ -124,7 +128,7 @@ func (t Type) Skip() bool { return t >= 0x80 }
 var typeNames = [...]string{
 	Data: "data", Ctl: "ctl", Credit: "credit", Ask: "ask", Hello: "hello", Go: "go", ExitStatement: "exit",
 	ExitOK: "exit_ok", Done: "done", Away: "away", Moved: "moved", End: "end", Notice: "notice", Error: "error", Beat: "beat",
-	Screen: "screen",
+	Screen: "screen", Size: "size",
 }
 
 // String gives the name of t as PROTOCOL.md uses it.
@@ -155,7 +159,7 @@ func Decode(frame []byte) (Header, []byte, error) {
 	switch {
 	case h.Type.Skip():
 		return h, payload, nil
-	case h.Type == 0 || h.Type > Screen:
+	case h.Type == 0 || h.Type > Size:
 		return h, nil, fmt.Errorf("%w 0x%02x", ErrType, uint8(h.Type))
 	case h.Flags&^FlagFIN != 0 || h.FIN() && h.Type != Data:
 		return h, nil, fmt.Errorf("%w 0x%02x on %v", ErrFlags, h.Flags, h.Type)

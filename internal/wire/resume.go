@@ -212,6 +212,19 @@ func DecodeGo(p []byte) (GoFrame, error) {
 	return g, r.end("go")
 }
 
+// AppendSize appends the payload of a Size frame to b.
+func AppendSize(b []byte, cols, rows uint16) []byte {
+	b = binary.AppendUvarint(b, uint64(cols))
+	return binary.AppendUvarint(b, uint64(rows))
+}
+
+// DecodeSize reads a Size frame's payload.
+func DecodeSize(p []byte) (cols, rows uint16, err error) {
+	r := reader{b: p}
+	cols, rows = uint16(r.max(1<<16-1)), uint16(r.max(1<<16-1)) //nolint:gosec // bounded
+	return cols, rows, r.end("size")
+}
+
 func flag(b bool) byte {
 	if b {
 		return 1

@@ -26,10 +26,43 @@ CREATE TABLE participant (
     joined_at     BIGINT, -- first connected
     left_at       BIGINT, -- gone for good
     left_reason   TEXT NOT NULL DEFAULT '',
+    client_key    TEXT NOT NULL DEFAULT '',    -- base64 point: whose signature joins and resumes
+    mfa_at        BIGINT NOT NULL DEFAULT 0,   -- when the login last showed a second factor; 0: never
+    idp           TEXT NOT NULL DEFAULT '',    -- of the login
+    minted        BIGINT NOT NULL DEFAULT 0,   -- generations of tickets, as those of a session
+    redeemed      BIGINT NOT NULL DEFAULT 0,
+    asked_at      BIGINT, -- the owner was asked to let them in
+    answered_at   BIGINT, -- and did
+    here_at       BIGINT, -- connected since; none: not connected
+    away_at       BIGINT, -- not connected since
     PRIMARY KEY (org, session, num),
     FOREIGN KEY (org, session) REFERENCES session (org, id)
 );
 CREATE INDEX participant_of_user ON participant (org, user_id, created_at);
+CREATE INDEX participant_here ON participant (org, session) WHERE left_at IS NULL;
+
+-- Sharing: tickets of participants, and with whom the owner of a session shares it.
+ALTER TABLE ticket ADD COLUMN participant BIGINT NOT NULL DEFAULT 0; -- 0: the owner, or the agent
+
+CREATE TABLE session_share (
+    org        TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    session    TEXT NOT NULL,
+    role       TEXT NOT NULL, -- peer, observer, moderator
+    user_id    TEXT NOT NULL, -- with whom; empty: nobody has opened the link yet
+    user_name  TEXT NOT NULL,
+    hash       TEXT NOT NULL, -- of the link's token; empty: shared by name
+    created_by TEXT NOT NULL, -- a name
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    opened_at  BIGINT,        -- the link was, once
+    revoked_at BIGINT,
+    PRIMARY KEY (org, id),
+    FOREIGN KEY (org, session) REFERENCES session (org, id)
+);
+CREATE UNIQUE INDEX session_share_hash ON session_share (hash) WHERE hash <> '';
+CREATE INDEX session_share_of ON session_share (org, session);
+CREATE INDEX session_share_with ON session_share (org, user_id);
 
 -- Connections of participants to relays, while they are. A node forgets its own when it begins.
 CREATE TABLE connection (
@@ -265,3 +298,5 @@ ALTER TABLE session DROP COLUMN host;
 DROP TABLE connection;
 DROP TABLE participant;
 DROP TABLE org_former_name;
+DROP TABLE session_share;
+ALTER TABLE ticket DROP COLUMN participant;

@@ -77,6 +77,3 @@ WHERE s.ended_at >= CAST(sqlc.arg(since) AS BIGINT) AND s.ended_at < CAST(sqlc.a
 GROUP BY bucket
 ORDER BY wall_us DESC, bucket
 LIMIT sqlc.arg(page);
-
--- name: ListParticipantsOfSession :many
-SELECT * FROM participant WHERE org = $1 AND session = $2 ORDER BY num;

@@ -1,0 +1,218 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/wire"
+)
+
+// GuestResult says how a session was left by somebody who was in it beside its owner.
+type GuestResult struct {
+	Left bool       // by the user: the session goes on
+	Exit *sess.Exit // how its command ended, when that is why
+	End  *EndedError
+}
+
+// Watch shows a session as its owner sees it, and passes on what a peer types, until it ends or the user leaves it. Without
+// a terminal of ours the output is written as it comes.
+func (g *Guest) Watch(ctx context.Context, o TerminalIO) (res GuestResult, err error) {
+	t, err := openTerminal(o, func() {})
+	if err != nil {
+		return GuestResult{}, err
+	}
+	defer t.close()
+	t.guest = g.Role
+	d := &guestDriver{g: g, o: o, t: t, typed: newTyped(), acts: make(chan action, 4), hung: make(chan struct{}), sizes: make(chan wire.Resize, 1)}
+	g.show, g.ui = d.show, t
+	d.r = g.run(ctx, t)
+	defer d.r.stop()
+	if t.raw() {
+		go t.guard(d.read)
+	}
+	if g.Role.Types() {
+		go t.guard(d.send)
+	}
+	res, err = d.wait(ctx)
+	d.typed.close()
+	return res, err
+}
+
+type guestDriver struct {
+	g     *Guest
+	o     TerminalIO
+	t     *terminal
+	r     *running
+	typed *typed
+
+	acts  chan action
+	hung  chan struct{}    // closed when the user's terminal is gone
+	sizes chan wire.Resize // of the owner's terminal: the latest
+
+	owner wire.Resize // of wait's goroutine
+	small bool        // our terminal is smaller, and the user was told
+}
+
+// show runs on the connection's reader.
+func (d *guestDriver) show(h wire.Header, p []byte) error {
+	switch h.Type { //nolint:exhaustive // there are no others
+	case wire.Size:
+		cols, rows, err := wire.DecodeSize(p)
+		if err != nil {
+			return err
+		}
+		d.sized(wire.Resize{Cols: cols, Rows: rows})
+		return nil
+	case wire.Screen:
+		if h.Offset == 0 {
+			d.t.settle()
+		}
+	case wire.Data:
+		if h.Channel == wire.ChannelStderr {
+			_, err := d.o.Lines.Write(p)
+			return err
+		}
+	}
+	_, err := d.t.Write(p)
+	return err
+}
+
+func (d *guestDriver) sized(size wire.Resize) {
+	for {
+		select {
+		case d.sizes <- size:
+			return
+		default:
+		}
+		select {
+		case <-d.sizes:
+		default:
+		}
+	}
+}
+
+// read takes what the user types: escapes, and a peer's input.
+func (d *guestDriver) read() {
+	defer close(d.hung)
+	esc := newEscapes(d.o.Escape)
+	esc.stop = d.g.Role == sess.JoinModerator
+	buf := make([]byte, 32<<10)
+	var out []byte
+	for {
+		n, err := d.o.In.Read(buf)
+		rest := buf[:n]
+		for len(rest) > 0 {
+			var a action
+			out, a, rest = esc.feed(rest, out[:0])
+			if d.g.Role.Types() && !d.typed.put(out) {
+				return
+			}
+			switch a {
+			case actionNone:
+			case actionHelp:
+				d.t.guestHelp(d.o.Escape)
+			default:
+				d.acts <- a
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// send passes on what a peer types.
+func (d *guestDriver) send() {
+	out := d.g.endpoint.Out(wire.ChannelMain)
+	for {
+		p, ok := d.typed.take()
+		if !ok {
+			return
+		}
+		if _, err := out.Write(p); err != nil {
+			return
+		}
+	}
+}
+
+func (d *guestDriver) wait(ctx context.Context) (GuestResult, error) {
+	resized := d.t.resized()
+	people := newPeople(&d.g.Session, d.t, nil)
+	for {
+		select {
+		case <-d.r.over:
+			return d.ended()
+		case <-resized:
+			if d.fits() && d.small {
+				d.small = false
+				d.t.release()
+				d.g.reconnect() // the screen comes anew
+			}
+		case d.owner = <-d.sizes:
+			d.tellSize()
+		case a := <-d.acts:
+			switch a { //nolint:exhaustive // the others are the owner's
+			case actionEnd, actionDetach:
+				d.g.leave()
+				return GuestResult{Left: true}, nil
+			case actionStop:
+				if d.g.Role == sess.JoinModerator {
+					go d.g.endQuietly(ctx, "by its moderator") // ends within endTimeout
+				}
+			case actionWho:
+				people.act(ctx, a)
+			}
+		case <-d.o.Signals:
+			d.g.leave()
+			return GuestResult{Left: true}, nil
+		case <-d.hung:
+			d.g.leave()
+			return GuestResult{Left: true}, nil
+		}
+	}
+}
+
+func (d *guestDriver) ended() (GuestResult, error) {
+	var e *EndedError
+	if errors.As(d.r.err, &e) {
+		if e.End.Reason == sess.EndExit {
+			return GuestResult{Exit: e.End.Exit, End: e}, nil
+		}
+		return GuestResult{End: e}, e
+	}
+	return GuestResult{}, d.r.err
+}
+
+// fits reports whether our terminal shows all that the owner's does.
+func (d *guestDriver) fits() bool {
+	if !isTerminal(d.o.Out) || d.owner.Cols == 0 {
+		return true
+	}
+	cols, rows := TerminalSize(d.o.Out)
+	return cols == 0 || cols >= d.owner.Cols && rows >= d.owner.Rows
+}
+
+// tellSize tells a user whose terminal is smaller than the owner's.
+func (d *guestDriver) tellSize() {
+	if d.fits() {
+		if d.small {
+			d.small = false
+			d.t.release()
+		}
+		return
+	}
+	d.small = true
+	cols, rows := TerminalSize(d.o.Out)
+	d.t.hold(fmt.Sprintf("the owner's terminal is %d×%d, yours is %d×%d: make it larger to see all of it", d.owner.Cols, d.owner.Rows, cols, rows))
+}
+
+// NeedOutput returns an error when a session with a terminal is to be shown on something that is none.
+func NeedOutput(f *os.File) error {
+	if !isTerminal(f) {
+		return sess.New(sess.CodeInvalid, "this needs a terminal", "sessctl recording play shows the session anywhere")
+	}
+	return nil
+}
