@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 
 	"github.com/sessctl/sess/internal/agent/process"
 	"github.com/sessctl/sess/internal/agent/programs"
@@ -21,7 +20,7 @@ func (a *Agent) openPrograms(ctx context.Context) {
 			a.noPrograms = &programs.Unavailable{Code: sess.NoProgramsFault, Message: "the kernel could not be asked", Err: err}
 		}
 		a.programs = w
-		debug.FreeOSMemory() // the kernel's description of itself was read, megabytes of it
+		giveBack()
 	}
 	if a.noPrograms != nil {
 		a.log.Warn("programs that run in sessions will not be listed", "reason", a.noPrograms.Code, "error", a.noPrograms)

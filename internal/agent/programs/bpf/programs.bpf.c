@@ -165,11 +165,11 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
+	__uint(max_entries, 1 << 19); // mapped twice into the agent, which is to stay small
 } events SEC(".maps");
 
 // Where the agent is woken at once; below, it looks now and then.
-#define WAKE_AT (128 << 10)
+#define WAKE_AT (64 << 10)
 
 static __always_inline void send(void *data, u64 size, u64 session)
 {
