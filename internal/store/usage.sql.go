@@ -174,7 +174,7 @@ SELECT CAST(CASE CAST($1 AS TEXT)
 FROM session
 WHERE org = $2 AND ended_at >= CAST($3 AS BIGINT) AND ended_at < CAST($4 AS BIGINT)
   AND started_at IS NOT NULL
-  AND ((CAST($5 AS BIGINT) = 1 AND (project = '' OR CAST($6 AS TEXT) NOT LIKE '%,' || project || ',%'))
+  AND ((CAST($5 AS BIGINT) = 1 AND (CAST($6 AS TEXT) = ',' OR project = '' OR CAST($6 AS TEXT) NOT LIKE '%,' || project || ',%'))
        OR (project <> '' AND CAST($7 AS TEXT) LIKE '%,' || project || ',%')
        OR user_id = CAST($8 AS TEXT))
 GROUP BY bucket
@@ -264,7 +264,7 @@ SELECT CAST(COALESCE(t.value, '') AS TEXT) AS bucket,
 FROM session s LEFT JOIN session_tag t ON t.org = s.org AND t.session = s.id AND t.name = CAST($1 AS TEXT)
 WHERE s.org = $2 AND s.ended_at >= CAST($3 AS BIGINT) AND s.ended_at < CAST($4 AS BIGINT)
   AND s.started_at IS NOT NULL
-  AND ((CAST($5 AS BIGINT) = 1 AND (s.project = '' OR CAST($6 AS TEXT) NOT LIKE '%,' || s.project || ',%'))
+  AND ((CAST($5 AS BIGINT) = 1 AND (CAST($6 AS TEXT) = ',' OR s.project = '' OR CAST($6 AS TEXT) NOT LIKE '%,' || s.project || ',%'))
        OR (s.project <> '' AND CAST($7 AS TEXT) LIKE '%,' || s.project || ',%')
        OR s.user_id = CAST($8 AS TEXT))
 GROUP BY bucket

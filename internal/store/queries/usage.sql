@@ -37,7 +37,7 @@ SELECT CAST(CASE CAST(sqlc.arg(by) AS TEXT)
 FROM session
 WHERE org = sqlc.arg(org) AND ended_at >= CAST(sqlc.arg(since) AS BIGINT) AND ended_at < CAST(sqlc.arg(until) AS BIGINT)
   AND started_at IS NOT NULL
-  AND ((CAST(sqlc.arg(see_all) AS BIGINT) = 1 AND (project = '' OR CAST(sqlc.arg(hidden) AS TEXT) NOT LIKE '%,' || project || ',%'))
+  AND ((CAST(sqlc.arg(see_all) AS BIGINT) = 1 AND (CAST(sqlc.arg(hidden) AS TEXT) = ',' OR project = '' OR CAST(sqlc.arg(hidden) AS TEXT) NOT LIKE '%,' || project || ',%'))
        OR (project <> '' AND CAST(sqlc.arg(see_projects) AS TEXT) LIKE '%,' || project || ',%')
        OR user_id = CAST(sqlc.arg(see_of) AS TEXT))
 GROUP BY bucket
@@ -56,7 +56,7 @@ SELECT CAST(COALESCE(t.value, '') AS TEXT) AS bucket,
 FROM session s LEFT JOIN session_tag t ON t.org = s.org AND t.session = s.id AND t.name = CAST(sqlc.arg(tag) AS TEXT)
 WHERE s.org = sqlc.arg(org) AND s.ended_at >= CAST(sqlc.arg(since) AS BIGINT) AND s.ended_at < CAST(sqlc.arg(until) AS BIGINT)
   AND s.started_at IS NOT NULL
-  AND ((CAST(sqlc.arg(see_all) AS BIGINT) = 1 AND (s.project = '' OR CAST(sqlc.arg(hidden) AS TEXT) NOT LIKE '%,' || s.project || ',%'))
+  AND ((CAST(sqlc.arg(see_all) AS BIGINT) = 1 AND (CAST(sqlc.arg(hidden) AS TEXT) = ',' OR s.project = '' OR CAST(sqlc.arg(hidden) AS TEXT) NOT LIKE '%,' || s.project || ',%'))
        OR (s.project <> '' AND CAST(sqlc.arg(see_projects) AS TEXT) LIKE '%,' || s.project || ',%')
        OR s.user_id = CAST(sqlc.arg(see_of) AS TEXT))
 GROUP BY bucket
