@@ -236,9 +236,9 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	opts.Level = l
 	switch format {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, &opts)), nil
+		return slog.New(requestLog{slog.NewTextHandler(w, &opts)}), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, &opts)), nil
+		return slog.New(requestLog{slog.NewJSONHandler(w, &opts)}), nil
 	}
 	return nil, fmt.Errorf("log format %q is not text or json", format)
 }

@@ -1,0 +1,91 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/store"
+	"github.com/sessctl/sess/internal/store/storetest"
+)
+
+// auditRows is how many events the benchmark of lists has.
+const auditRows = 1_000_000
+
+// auditPage is what the first page of any list may take.
+const auditPage = 50 * time.Millisecond
+
+// BenchmarkAuditList times the first page of a million events by each filter, by one that finds the rarest, and by one that
+// finds nothing; it fails where one takes more than auditPage.
+func BenchmarkAuditList(b *testing.B) {
+	db := storetest.SQLite(b)
+	began := time.Now()
+	fillAudit(b, db)
+	b.Logf("%d events written in %s", auditRows, time.Since(began))
+	for name, p := range map[string]store.ListAuditEventsParams{
+		"all":            {},
+		"since":          {Since: auditRows - 10},
+		"until":          {Until: 1000},
+		"area":           {Area: "session"},
+		"rare area":      {Area: "lock"},
+		"action":         {Action: "session:start"},
+		"no such action": {Action: "none"},
+		"who":            {Who: "user17@example.com"},
+		"rare who":       {Who: "rare@example.com"},
+		"who by id":      {WhoID: "usr_17"},
+		"refused":        {Outcome: "refused"},
+		"failed":         {Outcome: "failed"},
+		"session":        {Session: "ses_500000"},
+		"on":             {OnName: "web-17"},
+		"instance":       {Instance: "ins_17"},
+		"address":        {Address: "10.0.0.17"},
+		"who and action": {Who: "user17@example.com", Action: "session:ended"},
+		"rare and area":  {Who: "rare@example.com", Area: "session"},
+	} {
+		p.Log, p.BeforeAt, p.Page = "org_a", store.FirstPage().At, 100
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				began := time.Now()
+				storetest.Read(b, db, func(ctx context.Context, tx *store.Tx) error {
+					_, err := tx.ListAuditEvents(ctx, p)
+					return err
+				})
+				if d := time.Since(began); d > auditPage && b.N > 1 {
+					b.Errorf("%s, more than %s", d, auditPage)
+				}
+			}
+		})
+	}
+}
+
+// fillAudit writes the events: two hundred users, a thousand instances, and a few of everything rare.
+func fillAudit(b *testing.B, db *store.DB) {
+	b.Helper()
+	const batch = 10_000
+	actions := []string{"session:start", "session:redeem", "session:started", "session:ended", "instance:list", "whoami", "session:list", "audit:list"}
+	for first := 0; first < auditRows; first += batch {
+		storetest.Write(b, db, func(ctx context.Context, tx *store.Tx) error {
+			for i := first; i < first+batch; i++ {
+				p := store.AppendAuditEventParams{
+					Log: "org_a", ID: sess.EventID(fmt.Sprintf("evt_%d", i)), CreatedAt: int64(i), Action: actions[i%len(actions)], Outcome: "allowed",
+					Who: fmt.Sprintf("user%d@example.com", i%200), WhoID: fmt.Sprintf("usr_%d", i%200), Session: sess.SessionID(fmt.Sprintf("ses_%d", i/4*4)),
+					OnID: fmt.Sprintf("ins_%d", i%1000), OnName: fmt.Sprintf("web-%d", i%1000), Instance: sess.InstanceID(fmt.Sprintf("ins_%d", i%1000)),
+					Address: fmt.Sprintf("10.0.%d.%d", i/256%4, i%256), Body: fmt.Sprintf(`{"id":"evt_%d","pad":"%0300d"}`, i, i),
+				}
+				switch {
+				case i%100_000 == 7:
+					p.Action, p.Who, p.Outcome = "lock:add", "rare@example.com", "failed"
+				case i%50 == 3:
+					p.Outcome = "refused"
+				}
+				p.Area = store.AuditArea(p.Action)
+				if err := tx.AppendAuditEvent(ctx, p); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+}
