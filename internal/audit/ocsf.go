@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/sessctl/sess/internal/sess"
 )
 
 // OCSFVersion is the version of the Open Cybersecurity Schema Framework that events are written in.
@@ -189,8 +191,7 @@ func named(s, otherwise string) string {
 // userOf gives who acted, or tried to.
 func userOf(e Event) *ocsfUser {
 	u := &ocsfUser{UID: string(e.Who.User), Name: e.Who.Name, Credential: e.Who.CredentialID, TypeID: 1, Type: "User"}
-	switch e.Who.Credential {
-	case "system", "admin":
+	if e.Who.Credential == sess.CredentialSystem || e.Who.Credential == sess.CredentialAdmin {
 		u.TypeID, u.Type = 3, "System"
 	}
 	if u.UID == "" && u.Name == "" {

@@ -51,7 +51,7 @@ func (a *app) auditWatch(ctx context.Context, filter api.AuditFilter, backlog in
 		err := w.follow(ctx, c.API, filter)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		case w.failed != nil:
 			return w.failed
 		case err == nil || w.next > from:

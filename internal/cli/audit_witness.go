@@ -107,7 +107,7 @@ func (w *witness) watch(ctx context.Context, pause time.Duration) error {
 		var e *sess.Error
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		case err != nil && (!errors.As(err, &e) || e.Code != sess.CodeUnavailable && e.Code != sess.CodeLimited && e.Code != sess.CodeInternal):
 			return err
 		case err != nil:
@@ -205,7 +205,7 @@ func appendLine(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return sess.Wrap(err, sess.CodeInvalid, "can't write "+path, "")
 	}

@@ -57,6 +57,9 @@ func (tx *Tx) ListAuditEvents(ctx context.Context, p ListAuditEventsParams) ([]A
 
 // statement puts the filters that are set behind each other; a partial index is used only where its condition stands, too.
 func (p ListAuditEventsParams) statement() (string, []any) {
+	if p.Until > 0 && p.Until <= p.BeforeAt { // a cursor like any other: as a condition of its own, all that is newer would be read
+		p.BeforeAt, p.BeforeID = p.Until, ""
+	}
 	args := []any{p.Log, p.BeforeAt, p.BeforeID}
 	var b strings.Builder
 	b.WriteString("SELECT " + auditColumns + " FROM audit_event WHERE log = $1 AND (created_at, id) < ($2, $3)")
@@ -65,8 +68,16 @@ func (p ListAuditEventsParams) statement() (string, []any) {
 		b.WriteString(" AND " + condition + "$" + strconv.Itoa(len(args)))
 	}
 	for _, f := range []struct{ column, value, partial string }{
-		{"area", p.Area, ""}, {"action", p.Action, ""}, {"who", p.Who, ""}, {"who_id", p.WhoID, "<> ''"}, {"outcome", p.Outcome, "<> 'allowed'"},
-		{"session", p.Session, "<> ''"}, {"on_id", p.OnID, "<> ''"}, {"on_name", p.OnName, "<> ''"}, {"instance", p.Instance, "<> ''"}, {"address", p.Address, "<> ''"},
+		{"area", p.Area, ""},
+		{"action", p.Action, ""},
+		{"who", p.Who, ""},
+		{"who_id", p.WhoID, "<> ''"},
+		{"outcome", p.Outcome, "<> 'allowed'"},
+		{"session", p.Session, "<> ''"},
+		{"on_id", p.OnID, "<> ''"},
+		{"on_name", p.OnName, "<> ''"},
+		{"instance", p.Instance, "<> ''"},
+		{"address", p.Address, "<> ''"},
 	} {
 		if f.value == "" {
 			continue
@@ -79,9 +90,6 @@ func (p ListAuditEventsParams) statement() (string, []any) {
 	if p.Since > 0 {
 		add("created_at >= ", p.Since)
 	}
-	if p.Until > 0 {
-		add("created_at < ", p.Until)
-	}
 	args = append(args, p.Page)
 	b.WriteString(" ORDER BY created_at DESC, id DESC LIMIT $" + strconv.Itoa(len(args)))
 	return b.String(), args
@@ -90,8 +98,16 @@ func (p ListAuditEventsParams) statement() (string, []any) {
 // Matches reports whether an event is one that the filters ask for, whatever the cursor.
 func (p ListAuditEventsParams) Matches(e AuditEvent) bool {
 	for _, f := range []struct{ want, have string }{
-		{p.Area, e.Area}, {p.Action, e.Action}, {p.Who, e.Who}, {p.WhoID, e.WhoID}, {p.Outcome, e.Outcome}, {p.Session, string(e.Session)},
-		{p.OnID, e.OnID}, {p.OnName, e.OnName}, {p.Instance, string(e.Instance)}, {p.Address, e.Address},
+		{p.Area, e.Area},
+		{p.Action, e.Action},
+		{p.Who, e.Who},
+		{p.WhoID, e.WhoID},
+		{p.Outcome, e.Outcome},
+		{p.Session, string(e.Session)},
+		{p.OnID, e.OnID},
+		{p.OnName, e.OnName},
+		{p.Instance, string(e.Instance)},
+		{p.Address, e.Address},
 	} {
 		if f.want != "" && f.want != f.have {
 			return false

@@ -174,7 +174,7 @@ func (w *walker) around(ctx context.Context, indexes []int64, put func([]tlog.Ha
 
 // limit has w walk the places in which all events of r stand, up to the first checkpoint that is over them.
 func (w *walker) limit(ctx context.Context, r Range) error {
-	if _, err := w.size(ctx); err != nil || r.whole() {
+	if err := w.size(ctx); err != nil || r.whole() {
 		return err
 	}
 	w.end = w.final.Size // what was placed since is not signed

@@ -109,8 +109,8 @@ type walker struct {
 	first int64                 // where it begins
 }
 
-// size finds the newest checkpoint and gives its size.
-func (w *walker) size(ctx context.Context) (int64, error) {
+// size finds the newest checkpoint.
+func (w *walker) size(ctx context.Context) error {
 	err := w.db.Read(ctx, func(tx *store.Tx) error {
 		placed, err := tx.GetAuditSize(ctx, w.log)
 		if err != nil {
@@ -124,14 +124,14 @@ func (w *walker) size(ctx context.Context) (int64, error) {
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("read audit checkpoint: %w", err)
+		return fmt.Errorf("read audit checkpoint: %w", err)
 	}
-	return w.final.Size, nil
+	return nil
 }
 
 func (w *walker) walk(ctx context.Context) error {
 	if w.end == 0 {
-		if _, err := w.size(ctx); err != nil {
+		if err := w.size(ctx); err != nil {
 			return err
 		}
 	}

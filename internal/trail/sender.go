@@ -123,8 +123,13 @@ func (s *syslogSender) send(ctx context.Context, events []store.AuditEvent) erro
 			return err
 		}
 		m := outbound.SyslogMessage{Time: store.Time(e.CreatedAt), Severity: outbound.SeverityInfo, ID: e.Action, Text: text, Data: []outbound.SyslogParam{
-			{Name: "log", Value: e.Log}, {Name: "index", Value: fmt.Sprint(*e.Idx)}, {Name: "id", Value: string(e.ID)}, {Name: "outcome", Value: e.Outcome},
-			{Name: "who", Value: e.Who}, {Name: "address", Value: e.Address}, {Name: "session", Value: string(e.Session)},
+			{Name: "log", Value: e.Log},
+			{Name: "index", Value: fmt.Sprint(*e.Idx)},
+			{Name: "id", Value: string(e.ID)},
+			{Name: "outcome", Value: e.Outcome},
+			{Name: "who", Value: e.Who},
+			{Name: "address", Value: e.Address},
+			{Name: "session", Value: string(e.Session)},
 		}}
 		switch audit.Outcome(e.Outcome) {
 		case audit.Refused:

@@ -230,7 +230,7 @@ func (s *Service) TestSink(ctx context.Context, who sess.Principal, in api.SinkR
 	}
 	out, err := s.sender(row)
 	if err != nil {
-		return api.SinkTestOut{Problem: problemOf(err)}, nil //nolint:nilerr // it is the answer
+		return api.SinkTestOut{Problem: problemOf(err)}, nil
 	}
 	defer out.close()
 	if err := out.test(ctx, s.Now()); err != nil {
