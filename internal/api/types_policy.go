@@ -14,7 +14,7 @@ type Role struct {
 	Name    sess.Role `json:"name"`
 	BuiltIn bool      `json:"built_in"`
 	Summary string    `json:"summary"`
-	Actions []string  `json:"actions,omitempty"` // of the organisation's own roles
+	Actions []string  `json:"actions,omitempty"` // of the organisation's own roles; of ours in role-show
 
 	sess.Controls // of the sessions that it lets its holders start
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,6 +84,8 @@ func (a *app) textFile(path string, most int64) (string, error) {
 	return string(b), nil
 }
 
+func idpKinds() []string { return []string{"oidc", "saml", "github"} }
+
 func (a *app) idpAddCmd() *cobra.Command {
 	var f idpFlags
 	var kind string
@@ -98,6 +101,9 @@ func (a *app) idpAddCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			if kind == "" {
 				return usagef(cmd, "say which kind of provider it is: --kind oidc, saml or github")
+			}
+			if !slices.Contains(idpKinds(), kind) {
+				return usagef(cmd, "--kind is oidc, saml or github; Okta, Entra ID, Google, Keycloak and GitLab speak oidc")
 			}
 			var in api.IDPIn
 			var err error
@@ -118,7 +124,7 @@ func (a *app) idpAddCmd() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&kind, "kind", "", "`KIND`: oidc, saml or github")
-	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions([]string{"oidc", "saml", "github"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(idpKinds(), cobra.ShellCompDirectiveNoFileComp))
 	f.register(c)
 	return a.jsonFlag(c)
 }

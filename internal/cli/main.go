@@ -127,10 +127,32 @@ func parent(use, short string, subs ...*cobra.Command) *cobra.Command {
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return &usageError{cmd: cmd, err: err}
+			return &usageError{cmd: cmd, err: argsError(cmd, args, err)}
 		}
 		return nil
 	}
+}
+
+// argsError says in our words what cobra says in those of its authors.
+func argsError(cmd *cobra.Command, args []string, err error) error {
+	text := err.Error()
+	switch {
+	case strings.HasPrefix(text, "unknown command") && cmd.HasAvailableFlags():
+		return fmt.Errorf("%s takes flags, and %q is none", cmd.CommandPath(), args[0])
+	case strings.HasPrefix(text, "accepts "), strings.HasPrefix(text, "requires "):
+		return fmt.Errorf("%s: it is used as %s", counted(len(args), "argument"), strings.TrimSuffix(cmd.UseLine(), " [flags]"))
+	}
+	return err
+}
+
+func counted(n int, what string) string {
+	switch n {
+	case 0:
+		return "no " + what
+	case 1:
+		return "one " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // jsonFlag adds --json.

@@ -67,11 +67,23 @@ everybody may ask; about others, and what the organisation's policies say, those
 	return a.jsonFlag(c)
 }
 
+// aTime reads a time as people write it; without a zone it is one of here.
+func aTime(text string, now time.Time) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	if t, err := time.ParseInLocation("2006-01-02 15:04", text, now.Location()); err == nil {
+		return t, nil
+	}
+	t, err := time.ParseInLocation("15:04", text, now.Location())
+	return time.Date(now.Year(), now.Month(), now.Day(), t.Hour(), t.Minute(), 0, 0, now.Location()), err
+}
+
 func circumstances(cmd *cobra.Command, q *api.Question, at string, age time.Duration) error {
 	if at != "" {
-		t, err := time.Parse(time.RFC3339, at)
+		t, err := aTime(at, time.Now())
 		if err != nil {
-			return usagef(cmd, "--at %s is no time like 2026-01-31T15:04:05Z", at)
+			return usagef(cmd, "--at %s is no time like 2026-01-31T15:04:05Z, \"2026-01-31 15:04\" or, of today, 15:04", at)
 		}
 		q.At = &t
 	}

@@ -83,7 +83,7 @@ func (f *roleFlags) add(c *cobra.Command) {
 func (a *app) roleCreateCmd() *cobra.Command {
 	var f roleFlags
 	c := &cobra.Command{
-		Use: "create ROLE --allow ACTION,…", Short: "Make a role of your own",
+		Use: "create ROLE --allow ACTION,…", SuggestFor: []string{"add", "new"}, Short: "Make a role of your own",
 		Long: "Makes a role: the actions that it allows wherever it is given, and limits on the sessions that it lets its holders\n" +
 			"start. Where somebody holds several roles with limits, the strictest counts; sessctl org set has some for everybody.\n" +
 			"session:start brings with it what one needs for one's own sessions.",

@@ -208,7 +208,7 @@ func (a *app) userUnlockCmd() *cobra.Command {
 func (a *app) userDeleteCmd() *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
-		Use: "delete USER…", Aliases: []string{"rm"}, Short: "Delete users, for good",
+		Use: "delete USER…", Aliases: []string{"rm"}, SuggestFor: []string{"remove"}, Short: "Delete users, for good",
 		Long: "Takes users out of the organisation for good: logins, keys, roles, groups, second factors; what they have running ends.\n" +
 			"Their name stays where the audit log speaks of them, and can be invited again. Other organisations are not touched.",
 		Args: args(cobra.MinimumNArgs(1)),
@@ -241,7 +241,7 @@ func (a *app) userInviteCmd() *cobra.Command {
 	var in api.InviteIn
 	var role string
 	c := &cobra.Command{
-		Use: "invite EMAIL", Short: "Invite a person",
+		Use: "invite EMAIL", SuggestFor: []string{"add", "new"}, Short: "Invite a person",
 		Long: "Invites a person by a link that serves once, for 72 hours, or with --temporary-password by a password that must be changed\n" +
 			"at the first login. Where the server sends mail, that goes to the person and to nobody else; else it is printed, alone on\n" +
 			"standard output, for you to pass on. Who has an account on the server already joins with their own password.",

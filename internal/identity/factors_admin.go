@@ -37,7 +37,7 @@ func (s *Service) UnlockUser(ctx context.Context, who sess.Principal, in api.Use
 		case m.Kind == sess.UserMachine:
 			return sess.New(sess.CodeInvalid, m.Name+" is a machine user: it never logs in, and so nothing is locked", "")
 		case m.Pending == 1:
-			return sess.New(sess.CodeConflict, m.Name+" has not accepted the invitation yet", "invite them again: sessctl user invite "+m.Name)
+			return sess.New(sess.CodeConflict, m.Name+" has not accepted the invitation yet, and so nothing of theirs is locked here", "")
 		}
 		there, err := elsewhere(ctx, tx.Tx, m.UserID, m.Org)
 		if err != nil {

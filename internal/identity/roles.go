@@ -59,7 +59,7 @@ func (s *Service) GetRole(ctx context.Context, who sess.Principal, in api.RoleRe
 		if policy.BuiltIn(sess.Role(in.Role)) {
 			var err error
 			out, err = builtInRole(ctx, tx, who.Org, sess.Role(in.Role))
-			out.Policy = s.gate.Policy().RoleText(out.Name)
+			out.Policy, out.Actions = s.gate.Policy().RoleText(out.Name), actionsOfRole(out.Name)
 			return err
 		}
 		row, err := tx.GetRole(ctx, who.Org, sess.Role(in.Role))
@@ -186,6 +186,17 @@ func (s *Service) DeleteRole(ctx context.Context, who sess.Principal, in api.Rol
 		}
 		return changeRules(ctx, tx)
 	})
+}
+
+// actionsOfRole names what a role of ours allows, beside what everybody may.
+func actionsOfRole(r sess.Role) []string {
+	var names []string
+	for _, i := range policy.Actions() {
+		if slices.Contains(i.Roles, r) {
+			names = append(names, string(i.Action))
+		}
+	}
+	return names
 }
 
 func times(n int64) string {
