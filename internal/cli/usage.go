@@ -160,7 +160,7 @@ func usageCells(r api.UsageRow, label string, people bool) []string {
 		}
 		return d.Round(time.Millisecond).String()
 	}
-	bytes := func(n int64) string { return size(uint64(max(0, n))) } //nolint:gosec // it is not negative
+	bytes := func(n int64) string { return size(uint64(max(0, n))) }
 	return []string{
 		label, strconv.FormatInt(r.Sessions, 10), micros(r.WallUS), micros(r.CPUUS), bytes(r.MemPeak), bytes(r.BytesIn), bytes(r.BytesOut),
 		bytes(r.BytesErr), bytes(r.RecStored),

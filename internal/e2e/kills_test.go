@@ -72,6 +72,22 @@ func (c *crowd) start(i int) *crowdRun {
 	return x
 }
 
+// session runs one session. A start that finds no server or no agent is tried again: it is none.
+func (c *crowd) session(i int) {
+	for try := 0; ; try++ {
+		x := c.start(i)
+		<-x.done
+		c.mu.Lock()
+		again := x.code == 255 && !x.killed && x.out.String() == "" && try < 200
+		c.mu.Unlock()
+		if !again {
+			return
+		}
+		<-time.After(100 * time.Millisecond)
+		i += 1_000_000 // a reason of its own
+	}
+}
+
 // all runs n sessions, so many at a time, and waits for the end of their clients.
 func (c *crowd) all(n, atOnce int) {
 	work := make(chan int)
@@ -79,7 +95,7 @@ func (c *crowd) all(n, atOnce int) {
 	for range atOnce {
 		wg.Go(func() {
 			for i := range work {
-				<-c.start(i).done
+				c.session(i)
 			}
 		})
 	}
