@@ -241,3 +241,42 @@ func (w *world) reconcile() {
 		w.t.Fatal(err)
 	}
 }
+
+// Whoever joins somebody else's session is connected, too: it counts against their own limit, and goes when they do.
+func TestConnectionsOfGuests(t *testing.T) {
+	w := newWorld(t, storetest.SQLite(t))
+	a := w.connect()
+	one, two := w.both(a), w.both(a)
+	w.settings(sess.Settings{MaxConnections: 1})
+	enter := func(s session) (broker.Joined, error) {
+		var in api.JoinIn
+		k := newKey(t)
+		in.Session, in.Body.Role, in.Body.PublicKey = string(s.id), sess.JoinObserver, k.public(t)
+		out, err := w.Join(t.Context(), w.root, in)
+		if err != nil {
+			t.Fatalf("join: %v", err)
+		}
+		return w.join(s, out.Token, k)
+	}
+	j, err := enter(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := w.connections(w.root.User); n != 1 {
+		t.Errorf("a guest has %d connections", n)
+	}
+	_, err = enter(two)
+	e := wantCode(t, "a second", err, sess.CodeDenied)
+	if !strings.Contains(e.Message, "you are connected to 1 session, and the organisation allows 1 at a time: "+string(one.id)) {
+		t.Errorf("%q", e.Message)
+	}
+	w.Left(t.Context(), j)
+	if j, err = enter(two); err != nil {
+		t.Fatalf("with room again: %v", err)
+	}
+	w.exited(two, 1, 0)
+	w.Left(t.Context(), j)
+	if n := w.connections(w.root.User); n != 0 {
+		t.Errorf("%d connections are left", n)
+	}
+}

@@ -33,6 +33,11 @@ func (s *Service) redeemGuest(ctx context.Context, c claim) (Joined, error) {
 		if err := use(ctx, tx, c.ticket, p.Redeemed, s.now()); err != nil {
 			return err
 		}
+		if r.State != sess.StateEnded {
+			if err := s.connect(ctx, tx, r, p.Num, c.ticket.Gen); err != nil {
+				return err
+			}
+		}
 		p.Redeemed = c.ticket.Gen
 		j = joined(*r, *r, c.ticket)
 		j.Participant, j.Role, j.ClientGen = uint16(p.Num), p.Role, count(p.Redeemed) //nolint:gosec // at most MaxParticipants

@@ -371,6 +371,8 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 		return on.Type == policy.TypeGrant && manages
 	case policy.GrantShow:
 		return on.Type == policy.TypeGrant && oversees
+	case policy.AlertAdd, policy.AlertList, policy.AlertShow, policy.AlertTest, policy.AlertRemove:
+		return isOrg && here[sess.RoleAdmin]
 	case policy.SinkCreate, policy.SinkList, policy.SinkShow, policy.SinkTest, policy.SinkRemove:
 		return isOrg && here[sess.RoleAdmin]
 	case policy.AuditList, policy.AuditVerify, policy.AuditExport, policy.AuditShow, policy.AuditWatch, policy.AuditProve:
