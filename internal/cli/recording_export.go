@@ -27,6 +27,7 @@ func (a *app) tellProblems(r *recording.StreamReader) error {
 type exporting struct {
 	format, output string
 	input          bool
+	commands       bool
 }
 
 func (a *app) recordingExportCmd() *cobra.Command {
@@ -43,6 +44,7 @@ func (a *app) recordingExportCmd() *cobra.Command {
 	}
 	c.Flags().StringVar(&x.format, "format", "cast", "cast, text or raw")
 	c.Flags().StringVarP(&x.output, "output", "o", "-", "write to `FILE`; - is standard output")
+	c.Flags().BoolVar(&x.commands, "commands", false, "cast: a marker for each program that was started")
 	c.Flags().BoolVar(&x.input, "input", false, "cast: what was typed, too")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"cast", "text", "raw"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -71,7 +73,7 @@ func (a *app) exportRecording(cmd *cobra.Command, session string, x exporting) e
 		if x.format == "text" {
 			err = recording.ExportText(r, b)
 		} else {
-			err = recording.ExportCast(r, b, recording.CastOptions{Input: x.input, Title: session})
+			err = recording.ExportCast(r, b, recording.CastOptions{Input: x.input, Programs: x.commands, Title: session})
 		}
 		return errors.Join(err, b.Flush())
 	})

@@ -15,6 +15,7 @@ import (
 // CastOptions of ExportCast. The zero value is good.
 type CastOptions struct {
 	Input     bool          // write input too, as "i" events
+	Programs  bool          // write a marker ("m" event) for each program that was started
 	Title     string        // of the recording
 	IdleLimit time.Duration // suggested to players as the longest pause; 0: none
 }
@@ -22,6 +23,10 @@ type CastOptions struct {
 // ExportCast writes a recording as asciicast v2, which asciinema and its players take. The format holds text only: bytes
 // that are no UTF-8 become U+FFFD. Standard error is written as output.
 func ExportCast(r Records, w io.Writer, opts CastOptions) error {
+	marks := &programMarks{Records: r}
+	if opts.Programs {
+		r = marks
+	}
 	ev := NewEvents(r)
 	head, err := ev.Head()
 	if err != nil {
@@ -36,12 +41,18 @@ func ExportCast(r Records, w io.Writer, opts CastOptions) error {
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		if err == nil {
+			err = c.markers(marks.take(e.Time))
+		}
 		if err == nil && (e.Kind != EventInput || opts.Input) {
 			err = c.event(&e)
 		}
 		if err != nil {
 			return fmt.Errorf("export recording: %w", err)
 		}
+	}
+	if err := c.markers(marks.marks); err != nil {
+		return fmt.Errorf("export recording: %w", err)
 	}
 	if err := c.finish(); err != nil {
 		return fmt.Errorf("export recording: %w", err)
@@ -111,6 +122,15 @@ func (c *caster) event(e *Event) error {
 		c.texts[key] = t
 	}
 	return c.text(e.Time, e.Kind, t.add(e.Data))
+}
+
+func (c *caster) markers(marks []programMark) error {
+	for _, m := range marks {
+		if err := c.json([]any{seconds(m.at), "m", m.text}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *caster) text(at time.Duration, kind EventKind, s string) error {
