@@ -119,3 +119,20 @@ func (a *Again) Locked(ctx context.Context, who sess.Principal, on policy.Resour
 	}
 	return nil, nil
 }
+
+// Unlocked refuses, and records, what somebody asks for who is locked or no active member: for the one verb that has to prove
+// something before it can ask the gate. What it lets through is not decided yet.
+func (g *Gate) Unlocked(ctx context.Context, who sess.Principal, act policy.Action) error {
+	var tx *Tx
+	err := g.db.Read(ctx, func(st *store.Tx) error {
+		tx = g.newTx(ctx, st, who, act)
+		return tx.load(ctx)
+	})
+	if err == nil || tx == nil || tx.refusal == nil {
+		return err
+	}
+	if rerr := g.recordAlone(ctx, tx); rerr != nil {
+		return rerr
+	}
+	return err
+}

@@ -23,6 +23,9 @@ func (s *Service) ChangePassword(ctx context.Context, who sess.Principal, in api
 			return sess.New(sess.CodeDenied, "only a person who is logged in by a password has one to change", "who comes by an identity provider changes it there")
 		})
 	}
+	if err := s.gate.Unlocked(ctx, who, policy.PasswordChange); err != nil { // who is locked does not get to try passwords
+		return err
+	}
 	p, former, err := s.knowsPassword(ctx, who, in.Body.Old)
 	if err != nil {
 		return err

@@ -258,7 +258,7 @@ func (w *matrix) credentials() []credential {
 	w.sql("UPDATE api_key SET revoked_at = $1 WHERE hash = $2", past, hash(deleted))
 	add("a deleted key", deleted, no)
 	_, away := w.key(m, func(p *store.CreateAPIKeyParams) { p.Addresses = "192.0.2.0/24" })
-	out = append(out, credential{what: "a key from an address it is not for", bearer: away, from: "198.51.100.1", want: sess.CodeDenied})
+	out = append(out, credential{what: "a key from an address it is not for", bearer: away, from: "198.51.100.201", want: sess.CodeDenied})
 
 	for state, change := range map[string]string{
 		"deactivated": "UPDATE member SET active = 0 WHERE org = $1 AND user_id = $2",
@@ -279,10 +279,37 @@ func (w *matrix) credentials() []credential {
 		}
 		out = append(out, credential{what: "a login of stage " + string(stage), bearer: bearer, stage: stage, want: want})
 	}
+	out = append(out, w.locked()...)
 	_, key := w.key(w.strict.admin, nil)
 	return append(out,
 		credential{what: "a login without the second factor that is demanded", bearer: w.login(w.strict.admin, nil), stage: sess.StageMFA, want: sess.CodeMFA},
 		credential{what: "a key of somebody without the second factor that is demanded", bearer: key, stage: sess.StageMFA, want: sess.CodeMFA})
+}
+
+// locked lists those whom a lock is on, each an admin otherwise.
+func (w *matrix) locked() []credential {
+	w.t.Helper()
+	lock := func(kind sess.LockKind, target, name string) {
+		w.write(func(ctx context.Context, tx *store.Tx) error {
+			if err := tx.InsertLock(ctx, store.InsertLockParams{Org: w.ours.org, ID: sess.NewLockID(), Kind: kind, Target: target, Name: name, OrgWide: 1, CreatedAt: 1}); err != nil {
+				return err
+			}
+			_, err := tx.ChangeRules(ctx, w.ours.org)
+			return err
+		})
+	}
+	m, other := w.ours.member(sess.RoleAdmin), w.ours.member(sess.RoleAdmin)
+	_, key := w.key(m, nil)
+	lock(sess.LockUser, string(m.id), m.name)
+	id, lockedKey := w.key(other, nil)
+	lock(sess.LockKey, string(id), "k")
+	lock(sess.LockAddress, "198.51.100.0/28", "198.51.100.0/28")
+	return []credential{
+		{what: "the login of a locked user", bearer: w.login(m, nil), want: sess.CodeLocked},
+		{what: "the key of a locked user", bearer: key, want: sess.CodeLocked},
+		{what: "a locked key", bearer: lockedKey, want: sess.CodeLocked},
+		{what: "a login from a locked address", bearer: w.login(other, nil), from: "198.51.100.7", want: sess.CodeLocked},
+	}
 }
 
 // ask sends a request through all layers, from an address of its own: limits on how often one may ask are not meant here.
