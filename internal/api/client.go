@@ -123,7 +123,7 @@ func encode(path string, in any) (string, url.Values, []byte, error) {
 			continue
 		}
 		if name := f.Tag.Get("path"); name != "" {
-			path = strings.Replace(path, "{"+name+"}", url.PathEscape(fv.String()), 1)
+			path = strings.Replace(path, "{"+name+"}", url.PathEscape(fmt.Sprint(fv.Interface())), 1)
 			continue
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("query"), ",")

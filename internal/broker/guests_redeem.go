@@ -39,6 +39,9 @@ func (s *Service) redeemGuest(ctx context.Context, c claim) (Joined, error) {
 			}
 		}
 		p.Redeemed = c.ticket.Gen
+		if err := s.connect(ctx, tx, r, p.Num, p.Redeemed); err != nil {
+			return err
+		}
 		j = joined(*r, *r, c.ticket)
 		j.Participant, j.Role, j.ClientGen = uint16(p.Num), p.Role, count(p.Redeemed) //nolint:gosec // at most MaxParticipants
 		return saveGuest(ctx, tx.Tx, p)
@@ -246,6 +249,28 @@ func (s *Service) guestEvent(ctx context.Context, tx *store.Tx, r store.Session,
 		details["duration_ms"] = fmt.Sprint(time.Duration(*p.LeftAt-*p.JoinedAt) * time.Microsecond / time.Millisecond)
 	}
 	return s.gate.Event(ctx, tx, gate.Entry{Who: by, Action: act, On: sessionResource(r), Session: r.ID, Reason: reason, Details: details})
+}
+
+// Moderated is the relay's word that a session which needs moderators goes on, or stands still.
+func (s *Service) Moderated(ctx context.Context, org sess.OrgID, id sess.SessionID, going bool) error {
+	act := policy.SessionPaused
+	if going {
+		act = policy.SessionContinued
+	}
+	err := s.db.Write(ctx, func(tx *store.Tx) error {
+		r, err := tx.GetSession(ctx, org, id)
+		if err != nil {
+			return fmt.Errorf("load session: %w", err)
+		}
+		if r.State == sess.StateEnded {
+			return nil
+		}
+		return s.gate.Event(ctx, tx, gate.Entry{Who: owner(r), Action: act, On: sessionResource(r), Session: id})
+	})
+	if err != nil {
+		return fmt.Errorf("note moderation: %w", err)
+	}
+	return nil
 }
 
 // notice shows the owner of a session a line, if they are connected.

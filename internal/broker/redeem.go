@@ -39,6 +39,7 @@ type Joined struct {
 	Window              uint64        // bytes of each stream
 	Grace               time.Duration
 	FreeRun             time.Duration // 0: never
+	Moderators          int           // so many have to be there for it to run
 	First               bool          // the first join of this side ever
 	Takeover            bool          // a client by attach: the one before it is superseded
 	Ended               bool          // ended by itself; only output and status are left to fetch
@@ -286,6 +287,7 @@ func joined(before, r store.Session, t store.Ticket) Joined {
 	}
 	c := controls(r)
 	j.Recording, j.Input = c.RecordingMode(), c.InputMode()
+	j.Moderators = int(controls(r).Moderators)
 	if j.TTY {
 		j.Window = sess.WindowTerminal
 	}

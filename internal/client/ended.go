@@ -75,6 +75,8 @@ func (s *Session) ended(f wire.EndFrame) error {
 		message, hint = "the session could not be recorded, and it has to be", "tell the server's owner: its disk may be full"
 	case sess.EndTimeout:
 		message, hint = "the command took longer than its --timeout", ""
+	case sess.EndUnmoderated:
+		message, hint = "the session ended because no moderator was there", "ask somebody to: sessctl session share SESSION --role moderator --with USER"
 	case sess.EndServerLost:
 		message, hint = "the server was away for longer than the session lives on by itself", again
 	case sess.EndIdle:

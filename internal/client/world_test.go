@@ -385,6 +385,9 @@ func (w *world) Guest(context.Context, sess.OrgID, sess.SessionID, uint16, uint6
 	return nil
 }
 
+// Moderated implements relay.Broker.
+func (w *world) Moderated(context.Context, sess.OrgID, sess.SessionID, bool) error { return nil }
+
 func (w *world) Delivered(context.Context, sess.OrgID, sess.SessionID, uint64) error { return nil }
 
 // Failed implements relay.Broker.

@@ -124,3 +124,5 @@ func (w *world) logged(t *testing.T, id string, want ...string) {
 		}
 	}
 }
+
+func pid(s *seat) string { return fmt.Sprint(s.cmd.Process.Pid) }

@@ -130,6 +130,7 @@ func (s *session) stateExit(statement []byte) {
 			s.exited, s.finals, s.status = true, x.Finals, &x.Exit
 			_ = s.journal.Mark("exit", x)
 			s.exitToGuests()
+			s.moderated()
 		}
 		if a := s.parties[sideIndex(sess.SideAgent)]; a != nil {
 			s.tell(a, wire.ExitOK, nil)
@@ -185,6 +186,9 @@ func (s *session) close() {
 	s.mu.Lock()
 	if s.freeing != nil {
 		s.freeing.Stop()
+	}
+	if s.paused != nil {
+		s.paused.Stop()
 	}
 	over := s.over()
 	s.mu.Unlock()

@@ -35,6 +35,7 @@ type exec struct {
 	stdout, stderr *pattern
 	stdin          *pattern
 	problems       chan error
+	hold           chan struct{} // the process does not end before it is closed; nil: it does not wait
 	wg             sync.WaitGroup
 }
 
@@ -45,7 +46,7 @@ func newExec(w *world, in, out, errs uint64) *exec {
 		Send: []uint32{wire.ChannelMain, wire.ChannelParams}, Recv: []uint32{wire.ChannelMain, wire.ChannelStderr},
 	})
 	x.agent = link.NewEndpoint(link.EndpointConfig{
-		Side: sess.SideAgent, Session: w.id, Window: w.win, Boot: sess.NewBootID(),
+		Side: sess.SideAgent, Session: w.id, Window: w.win, Guests: true, Boot: sess.NewBootID(),
 		Recv: []uint32{wire.ChannelMain, wire.ChannelParams}, Send: []uint32{wire.ChannelMain, wire.ChannelStderr, wire.ChannelPrograms},
 	})
 	return x
@@ -118,6 +119,9 @@ func (x *exec) process() error {
 			return err
 		}
 	}
+	if x.hold != nil {
+		<-x.hold
+	}
 	return x.agent.Exit(sess.Exit{Status: 7})
 }
 
@@ -188,7 +192,7 @@ func (x *exec) recorded(t *testing.T) {
 			break
 		}
 		p := got[key{rec.Side, rec.Header.Channel}]
-		if rec.Kind != recording.KindFrame || p == nil {
+		if rec.Kind != recording.KindFrame || p == nil || rec.Header.Participant != 0 {
 			continue
 		}
 		if rec.Header.Offset != p.off {

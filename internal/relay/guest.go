@@ -115,10 +115,17 @@ func (s *session) guestCame(g *guest) {
 		}
 	}
 	s.sayExitTo(g)
+	if g.role == sess.JoinModerator {
+		s.moderated()
+	}
 }
 
 // guestWent does what follows from g being gone; the caller holds mu.
-func (s *session) guestWent(*guest) {}
+func (s *session) guestWent(g *guest) {
+	if g.role == sess.JoinModerator && s.end == nil {
+		s.moderated()
+	}
+}
 
 // readGuest is the reader of g's connection, until that ends. onPurpose: the participant left and does not come back.
 func (s *session) readGuest(g *guest) (onPurpose bool, err error) {

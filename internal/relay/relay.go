@@ -52,6 +52,8 @@ type Broker interface {
 	// Guest says that the connection of a participant beside the owner came or went, and whether they left on purpose. An
 	// error that is sess.ErrEnded or sess.ErrDenied says that they should not be here.
 	Guest(ctx context.Context, org sess.OrgID, id sess.SessionID, num uint16, gen uint64, here, left bool) error
+	// Moderated says that a session which needs moderators goes on, or stands still for there are too few.
+	Moderated(ctx context.Context, org sess.OrgID, id sess.SessionID, going bool) error
 	// Recorded states the recording of a session.
 	Recorded(ctx context.Context, org sess.OrgID, id sess.SessionID, how sess.Recorded) error
 }
@@ -74,6 +76,7 @@ type Join struct {
 
 	Participant uint16        // 0: the owner, or the agent
 	Role        sess.JoinRole // of a participant who is not the owner
+	Moderators  int           // so many have to be there for the session to run
 }
 
 // Relay is one node's relay.
@@ -381,6 +384,9 @@ type session struct {
 	freeing *time.Timer
 	end     *wire.EndFrame // set by Cut
 	status  *sess.Exit     // how the process ended, once it is on record
+
+	need   int         // moderators that have to be there
+	paused *time.Timer // they are not: when it runs out the session ends; nil: it is not paused
 
 	guests  []*guest           // participants beside the owner who are connected
 	typists map[uint16]*typist // the input streams of peers, by participant

@@ -50,6 +50,10 @@ func (s *session) join(p *party, j Join) bool {
 		o.conn.Close()
 	}
 	s.parties[i] = p
+	s.need = max(s.need, j.Moderators)
+	if lacks := s.lacking(); lacks > 0 && p.side == sess.SideClient && s.paused != nil {
+		s.tellWaiting(lacks)
+	}
 	if p.side == sess.SideClient {
 		s.free = false
 		if s.freeing != nil {
@@ -151,6 +155,10 @@ func (s *session) hello(p *party, payload []byte) error {
 		}
 		p.hello = &h
 		if o := s.other(p); o != nil && o.hello != nil {
+			if lacks := s.lacking(); lacks > 0 {
+				s.pause(lacks)
+				return nil
+			}
 			s.begin()
 		}
 		return nil
@@ -195,6 +203,9 @@ func (s *session) begin() {
 
 // tryGo lets go who can; the caller holds mu.
 func (s *session) tryGo() {
+	if s.lacking() > 0 {
+		return // it stands still
+	}
 	for i, p := range s.parties {
 		if p == nil || p.hello == nil || p.went {
 			continue

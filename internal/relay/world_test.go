@@ -33,24 +33,25 @@ type world struct {
 	net *cutter
 	tls *httptest.Server // for benchmarks: the same over TLS, and no proxy in between
 
-	mu        sync.Mutex // protects the following
-	relay     *relay.Relay
-	id        sess.SessionID
-	epoch     uint64
-	ahead     uint64 // by how much the broker's epoch is ahead of what joins here
-	gens      [2]uint64
-	first     [2]bool
-	ends      int
-	exit      *wire.Exit
-	state     sess.RecordingState
-	win       uint64
-	free      time.Duration
-	term      bool
-	failed    []string
-	came      []string     // what the broker was told of participants
-	unwelcome error        // what it says of them
-	here      [2]bool      // what the broker was told of each side
-	present   func() error // what the broker says of a side that comes; nil: welcome
+	mu         sync.Mutex // protects the following
+	relay      *relay.Relay
+	id         sess.SessionID
+	epoch      uint64
+	ahead      uint64 // by how much the broker's epoch is ahead of what joins here
+	gens       [2]uint64
+	first      [2]bool
+	ends       int
+	exit       *wire.Exit
+	state      sess.RecordingState
+	win        uint64
+	free       time.Duration
+	term       bool
+	failed     []string
+	moderators int          // that the session needs
+	came       []string     // what the broker was told of participants
+	unwelcome  error        // what it says of them
+	here       [2]bool      // what the broker was told of each side
+	present    func() error // what the broker says of a side that comes; nil: welcome
 }
 
 var org = sess.NewOrgID()
@@ -102,6 +103,11 @@ func index(s sess.Side) int {
 func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	side := sess.Side(r.URL.Query().Get("side"))
 	gen, _ := strconv.ParseUint(r.URL.Query().Get("gen"), 10, 64)
+	num, _ := strconv.ParseUint(r.URL.Query().Get("num"), 10, 16)
+	if num > 0 {
+		w.serveGuest(rw, r, uint16(num), gen)
+		return
+	}
 	w.mu.Lock()
 	rl := w.relay
 	i := index(side)
@@ -126,6 +132,25 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	rl.Join(j, c)
+}
+
+// serveGuest lets a participant beside the owner in.
+func (w *world) serveGuest(rw http.ResponseWriter, r *http.Request, num uint16, gen uint64) {
+	w.mu.Lock()
+	rl, epoch := w.relay, w.epoch
+	w.mu.Unlock()
+	if rl == nil {
+		http.Error(rw, "not now", http.StatusServiceUnavailable)
+		return
+	}
+	c, err := link.Accept(rw, r, wire.Subprotocol)
+	if err != nil {
+		return
+	}
+	rl.Join(relay.Join{
+		Org: org, Session: w.id, Side: sess.SideClient, Gen: gen, Epoch: epoch, Window: w.win, FreeRun: w.free, Terminal: w.term,
+		Participant: num, Role: sess.JoinRole(r.URL.Query().Get("role")), Moderators: w.moderators, Meta: recording.Meta{Kind: sess.KindExec},
+	}, c)
 }
 
 // Present implements relay.Broker.
@@ -155,6 +180,9 @@ func (w *world) Exited(_ context.Context, _ sess.OrgID, _ sess.SessionID, epoch 
 	}
 	return nil
 }
+
+// Moderated implements relay.Broker.
+func (w *world) Moderated(context.Context, sess.OrgID, sess.SessionID, bool) error { return nil }
 
 // Delivered implements relay.Broker.
 func (w *world) Delivered(context.Context, sess.OrgID, sess.SessionID, uint64) error { return nil }

@@ -97,7 +97,7 @@ func joinOf(j broker.Joined) relay.Join {
 	return relay.Join{
 		Org: j.Org, Session: j.Session, Side: j.Side, Gen: gen, OtherGen: other, Epoch: j.Epoch,
 		Window: j.Window, FreeRun: j.FreeRun, Terminal: j.TTY, First: j.First, Takeover: j.Takeover, Ended: j.Ended,
-		Participant: j.Participant, Role: j.Role,
+		Participant: j.Participant, Role: j.Role, Moderators: j.Moderators,
 		Meta: recording.Meta{
 			Kind: j.Kind, Instance: j.Instance, InstanceName: j.InstanceName, User: j.UserName, OSUser: j.OSUser,
 			Command: j.Command, TTY: j.TTY, Started: j.CreatedAt, Recording: j.Recording, Input: j.Input,

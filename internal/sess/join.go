@@ -34,3 +34,6 @@ func (r JoinRole) Types() bool { return r == JoinPeer }
 
 // EndKicked is what a participant who is not the owner is told who was put out. The session goes on.
 const EndKicked EndReason = "kicked"
+
+// EndUnmoderated is how a session ends that needs moderators and had too few for too long.
+const EndUnmoderated EndReason = "unmoderated"

@@ -82,7 +82,9 @@ func examples(t *testing.T) map[string][]byte {
 			Send: []wire.SendGo{{StreamID: id(1), From: 120, Free: 100, Limit: 262244}},
 			Recv: []wire.RecvGo{{StreamID: id(1), Start: 500}},
 		})),
-		"beat": frame(wire.Header{Type: wire.Beat}, nil),
+		"size":       frame(wire.Header{Type: wire.Size}, wire.AppendSize(nil, 200, 50)),
+		"guest-data": frame(wire.Header{Type: wire.Data, Participant: 3, Channel: 1, Offset: 5}, []byte("ls")),
+		"beat":       frame(wire.Header{Type: wire.Beat}, nil),
 	}
 }
 
@@ -240,6 +242,8 @@ func FuzzDecode(f *testing.F) {
 			_, _ = wire.DecodeGo(p)
 		case wire.Credit:
 			_, _ = wire.DecodeCredit(p, nil)
+		case wire.Size:
+			_, _, _ = wire.DecodeSize(p)
 		case wire.Ask:
 			_, _ = wire.DecodeAsk(p)
 		case wire.Ctl:
