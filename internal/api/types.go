@@ -337,6 +337,7 @@ type Recording struct {
 	Stored       int64               `json:"stored"`           // on disk
 	Digest       string              `json:"digest,omitempty"` // hex SHA-256 over the closed segments' digests
 	Problem      string              `json:"problem,omitempty"`
+	Hold         *Hold               `json:"hold,omitempty"`
 }
 
 // RecordingsIn asks for recordings.

@@ -10,8 +10,9 @@ import (
 )
 
 func (a *app) recordingCmd() *cobra.Command {
-	return parent("recording", "List, replay, search, export and verify recordings of sessions", a.recordingListCmd(), a.recordingShowCmd(),
-		a.recordingPlayCmd(), a.recordingGrepCmd(), a.recordingExportCmd(), a.recordingVerifyCmd())
+	return parent("recording", "List, replay, search, share, export and verify recordings of sessions", a.recordingListCmd(), a.recordingShowCmd(),
+		a.recordingPlayCmd(), a.recordingGrepCmd(), a.recordingExportCmd(), a.recordingVerifyCmd(),
+		a.recordingShareCmd(), a.recordingSharesCmd(), a.recordingUnshareCmd(), a.recordingHoldCmd(), a.recordingReleaseCmd())
 }
 
 func (a *app) recordingListCmd() *cobra.Command {
@@ -35,6 +36,18 @@ func (a *app) recordingListCmd() *cobra.Command {
 	c.Flags().StringVar(&in.Instance, "instance", "", "only of sessions on `INSTANCE`")
 	c.Flags().StringVar(&in.User, "user", "", "only of sessions of `USER`")
 	return l.command(a, c, true)
+}
+
+// held says since when a recording is held, by whom and why.
+func held(h *api.Hold) string {
+	if h == nil {
+		return ""
+	}
+	text := "since " + h.Since.Local().Format("2006-01-02 15:04") + ", by " + h.By
+	if h.Reason != "" {
+		text += ": " + h.Reason
+	}
+	return text
 }
 
 func length(r api.Recording) string {
@@ -65,6 +78,7 @@ func (a *app) recordingShowCmd() *cobra.Command {
 				{"Stored", size(uint64(max(0, r.Stored)))},
 				{"Digest", r.Digest},
 				{"Problem", r.Problem},
+				{"Held", held(r.Hold)},
 			})
 		},
 	})

@@ -33,7 +33,7 @@ type exporting struct {
 func (a *app) recordingExportCmd() *cobra.Command {
 	var x exporting
 	c := &cobra.Command{
-		Use: "export SESSION|FILE", Short: "Export a recording as asciicast, as text, or as it is stored",
+		Use: "export SESSION|LINK|FILE", Short: "Export a recording as asciicast, as text, or as it is stored",
 		Long: "Writes a recording to standard output or a file: cast is asciicast v2, which asciinema plays; text is a\n" +
 			"transcript of the output; raw is the recording itself, with its digests.",
 		Example: "  sessctl recording export ses_4x2k --format cast -o demo.cast && asciinema play demo.cast",

@@ -27,7 +27,7 @@ func (a *app) recordingPlayCmd() *cobra.Command {
 	var speed float64
 	var from string
 	c := &cobra.Command{
-		Use: "play SESSION|FILE", Short: "Replay a recording in this terminal",
+		Use: "play SESSION|LINK|FILE", Short: "Replay a recording in this terminal",
 		Long: "Shows what the session showed, at its pace or faster. At a terminal, " + client.ReplayHelp + ". In a pipe it\n" +
 			"writes what the session wrote, at the same pace. --as text writes a transcript at once: lines as they stood, without\n" +
 			"what only a terminal understands.",

@@ -41,6 +41,15 @@ func (a *app) recordingBytes(ctx context.Context, name string) (io.ReadCloser, e
 		}
 		return f, nil
 	}
+	if id, is, err := a.sharePath(name); is {
+		if err != nil {
+			return nil, err
+		}
+		if id == "" {
+			id = name
+		}
+		return a.download(ctx, strings.Replace(api.PathSharedData, "{share}", url.PathEscape(id), 1))
+	}
 	return a.download(ctx, recordingPath(name))
 }
 

@@ -75,7 +75,7 @@ func TestDiskFull(t *testing.T) {
 	lenient.see("that was 50001")
 
 	a := w.ask(nil, "exec", "web-1", "--", "true")
-	if a.code != 255 || !bytes.Contains(a.err, []byte("can't be recorded")) || !bytes.Contains(a.err, []byte("settings of the organisation")) {
+	if a.code != 255 || !bytes.Contains(a.err, []byte("can't be recorded")) || !bytes.Contains(a.err, []byte("organisation")) {
 		t.Errorf("a strict start on a full disk: exit %d: %s", a.code, a.err)
 	}
 	if err := w.do("org", "set", "session-recording", "default"); err != nil {

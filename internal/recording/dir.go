@@ -231,6 +231,22 @@ func (d *Dir) noteGap(id sess.SessionID, u *unclosed) {
 	d.gaps[id] = *u
 }
 
+// Remove deletes the recording of a session. One that is being written is ErrInUse. That there is none is no error.
+func (d *Dir) Remove(org sess.OrgID, id sess.SessionID) error {
+	dir, err := sessionDir(d.path, org, id)
+	if err != nil {
+		return err
+	}
+	if err := d.reserve(id); err != nil {
+		return err
+	}
+	defer d.forget(id)
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("delete recording of session %s: %w", id, err)
+	}
+	return nil
+}
+
 // Ready reports whether recordings can be written: it writes as much as a segment takes, and takes it away again.
 func (d *Dir) Ready() error {
 	f, err := os.CreateTemp(d.path, ".ready-*")

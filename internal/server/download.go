@@ -56,7 +56,12 @@ func (s *Server) recordingData(ctx context.Context, who sess.Principal, r *http.
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says everything
 	}
-	reader, err := s.recordings.OpenReader(who.Org, rec.Session)
+	return s.recordingAnswer(who.Org, rec)
+}
+
+// recordingAnswer sends a recording whose replay was allowed.
+func (s *Server) recordingAnswer(org sess.OrgID, rec api.Recording) (*answer, error) {
+	reader, err := s.recordings.OpenReader(org, rec.Session)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says everything
 	}

@@ -375,6 +375,8 @@ func besides() map[string]string {
 		"POST /admin/orgs":        "at the socket of the box's owner",
 		"GET PathAgent":           "guarded by the instance's key",
 		"GET PathRecordingData":   "in the matrix as recording-data",
+		"GET PathSharedData":      "what a share is found by: tried in broker",
+		"GET PathRecordingLink":   "the same for every link",
 		"GET PathSessionCommands": "in the matrix as session-commands",
 		"GET PathAuditExport":     "in the matrix as audit-export",
 		"GET PathAuditWatch":      "in the matrix as audit-watch",

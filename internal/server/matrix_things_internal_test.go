@@ -112,6 +112,8 @@ func (o *matrixOrg) make(kind string, owner member) thing {
 		return create("/v1/idps", `{"name":"`+name+`","kind":"github","secret":"s","settings":{"client_id":"c","allow_orgs":["o"]}}`)
 	case "lock":
 		return thing{id: create("/v1/locks", `{"kind":"user","target":"`+string(o.member("").id)+`"}`).id}
+	case "share": // of another recording
+		return thing{id: sess.NewShareID()}
 	case "role": // known by its name
 		o.send(http.MethodPost, "/v1/roles", `{"name":"`+name+`","actions":["instance:list"]}`)
 		return thing{id: name}

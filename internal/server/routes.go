@@ -57,6 +57,7 @@ func (s *Server) routes() http.Handler {
 
 	s.routesAudit(mux)
 
+	s.routesRecordings(mux)
 	s.routesPages(mux, s.pages)
 	mux.HandleFunc("GET "+api.PathStream, s.serveStream)
 	mux.HandleFunc("GET "+api.PathAgent, s.serveControl)

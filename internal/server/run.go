@@ -55,6 +55,7 @@ func (s *Server) Run(ctx context.Context) error {
 	start("alerts", func() error { s.alerts.Run(background); return nil })
 	start("people", func() error { s.identity.Run(background); return nil })
 	start("locks", func() error { s.identity.RunLocks(background); return nil })
+	start("old recordings", func() error { s.broker.DeleteOld(background, s.recordings.Remove); return nil })
 	if s.mailer != nil {
 		start("mail", func() error { s.mailer.Run(background); return nil })
 	}

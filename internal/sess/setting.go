@@ -78,7 +78,7 @@ func AllSettings() []Setting {
 			func(s Settings) time.Duration { return orDefault(s.KeySeconds, DefaultKeyLife) }, func(s *Settings) *int64 { return &s.KeySeconds }),
 		duration(SettingKeyMaxValidity, "how long an API key is valid at most", "180d", minKeyLife, maxKeyLife,
 			func(s Settings) time.Duration { _, d := s.KeyLife(); return d }, func(s *Settings) *int64 { return &s.KeyMaxSeconds }),
-	}, sessionSettings()...)
+	}, append(sessionSettings(), recordingSettings()...)...)
 }
 
 // FindSetting gives the setting of a key.

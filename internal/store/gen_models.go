@@ -413,6 +413,19 @@ type Project struct {
 	CreatedAt int64
 }
 
+type RecordingShare struct {
+	Org       sess.OrgID
+	ID        string
+	Session   sess.SessionID
+	WithKind  string
+	WithID    string
+	WithName  string
+	MadeBy    string
+	MadeName  string
+	CreatedAt int64
+	ExpiresAt int64
+}
+
 type RecoveryCode struct {
 	Org    sess.OrgID
 	UserID sess.UserID
@@ -513,6 +526,9 @@ type Session struct {
 	CPUMicros      int64
 	MemPeak        int64
 	Controls       string
+	RecHeldAt      *int64
+	RecHeldBy      string
+	RecHeldWhy     string
 }
 
 type SessionJoin struct {

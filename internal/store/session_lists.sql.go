@@ -128,7 +128,7 @@ func (q *Queries) ListUsersCalled(ctx context.Context, org sess.OrgID, ref strin
 }
 
 const pageLiveSessions = `-- name: PageLiveSessions :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND session.state <> 'ended' AND CAST($2 AS TEXT) = '' AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -246,6 +246,9 @@ func (q *Queries) PageLiveSessions(ctx context.Context, arg PageLiveSessionsPara
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.RecHeldAt,
+			&i.RecHeldBy,
+			&i.RecHeldWhy,
 		); err != nil {
 			return nil, err
 		}
@@ -262,7 +265,7 @@ func (q *Queries) PageLiveSessions(ctx context.Context, arg PageLiveSessionsPara
 
 const pageSessions = `-- name: PageSessions :many
 
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND CAST($2 AS TEXT) = '' AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -383,6 +386,9 @@ func (q *Queries) PageSessions(ctx context.Context, arg PageSessionsParams) ([]S
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.RecHeldAt,
+			&i.RecHeldBy,
+			&i.RecHeldWhy,
 		); err != nil {
 			return nil, err
 		}
@@ -398,7 +404,7 @@ func (q *Queries) PageSessions(ctx context.Context, arg PageSessionsParams) ([]S
 }
 
 const pageSessionsOfInstance = `-- name: PageSessionsOfInstance :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND session.instance = CAST($2 AS TEXT) AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -516,6 +522,9 @@ func (q *Queries) PageSessionsOfInstance(ctx context.Context, arg PageSessionsOf
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.RecHeldAt,
+			&i.RecHeldBy,
+			&i.RecHeldWhy,
 		); err != nil {
 			return nil, err
 		}
@@ -531,7 +540,7 @@ func (q *Queries) PageSessionsOfInstance(ctx context.Context, arg PageSessionsOf
 }
 
 const pageSessionsOfProject = `-- name: PageSessionsOfProject :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND session.project = CAST($2 AS TEXT) AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -649,6 +658,9 @@ func (q *Queries) PageSessionsOfProject(ctx context.Context, arg PageSessionsOfP
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.RecHeldAt,
+			&i.RecHeldBy,
+			&i.RecHeldWhy,
 		); err != nil {
 			return nil, err
 		}
@@ -664,7 +676,7 @@ func (q *Queries) PageSessionsOfProject(ctx context.Context, arg PageSessionsOfP
 }
 
 const pageSessionsOfTag = `-- name: PageSessionsOfTag :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls FROM session_tag tag JOIN session ON session.org = tag.org AND session.id = tag.session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session_tag tag JOIN session ON session.org = tag.org AND session.id = tag.session
 WHERE session.org = $1 AND tag.org = session.org AND tag.name = CAST($2 AS TEXT) AND tag.value = CAST($3 AS TEXT)
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -782,6 +794,9 @@ func (q *Queries) PageSessionsOfTag(ctx context.Context, arg PageSessionsOfTagPa
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.RecHeldAt,
+			&i.RecHeldBy,
+			&i.RecHeldWhy,
 		); err != nil {
 			return nil, err
 		}
@@ -797,7 +812,7 @@ func (q *Queries) PageSessionsOfTag(ctx context.Context, arg PageSessionsOfTagPa
 }
 
 const pageSessionsOfUser = `-- name: PageSessionsOfUser :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND session.user_id = CAST($2 AS TEXT) AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -915,6 +930,9 @@ func (q *Queries) PageSessionsOfUser(ctx context.Context, arg PageSessionsOfUser
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.RecHeldAt,
+			&i.RecHeldBy,
+			&i.RecHeldWhy,
 		); err != nil {
 			return nil, err
 		}

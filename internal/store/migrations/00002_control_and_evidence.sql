@@ -249,7 +249,35 @@ CREATE TABLE audit_sink (
 CREATE INDEX audit_sink_free ON audit_sink (leased_until);
 CREATE INDEX audit_sink_of_node ON audit_sink (node);
 
+-- Recordings: with whom they are shared, and which are kept whatever their age.
+CREATE TABLE recording_share (
+    org        TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    session    TEXT NOT NULL,
+    with_kind  TEXT NOT NULL, -- user, group, org
+    with_id    TEXT NOT NULL, -- of the user or group; empty: everybody in the organisation
+    with_name  TEXT NOT NULL, -- when it was shared
+    made_by    TEXT NOT NULL, -- id of the user
+    made_name  TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (org, id),
+    FOREIGN KEY (org, session) REFERENCES session (org, id)
+);
+CREATE INDEX recording_share_of_session ON recording_share (org, session, created_at);
+ALTER TABLE session ADD COLUMN rec_held_at BIGINT; -- held since; its recording is not deleted
+ALTER TABLE session ADD COLUMN rec_held_by TEXT NOT NULL DEFAULT ''; -- name of the user
+ALTER TABLE session ADD COLUMN rec_held_why TEXT NOT NULL DEFAULT '';
+CREATE INDEX session_recorded ON session (org, ended_at, id, rec_stored) WHERE recording IN ('complete', 'incomplete');
+CREATE INDEX session_rec_expired ON session (node) WHERE recording = 'expired' AND rec_stored > 0; -- files that may still be there
+
 -- +goose Down
+DROP INDEX session_rec_expired;
+DROP INDEX session_recorded;
+ALTER TABLE session DROP COLUMN rec_held_why;
+ALTER TABLE session DROP COLUMN rec_held_by;
+ALTER TABLE session DROP COLUMN rec_held_at;
+DROP TABLE recording_share;
 DROP TABLE audit_sink;
 CREATE INDEX session_by_user ON session (org, user_id, created_at);
 DROP INDEX session_of_instance;
