@@ -6,8 +6,8 @@ import (
 	"github.com/sessctl/sess/internal/sess"
 )
 
-// ShareIn shares a recording with one of a user, a group and everybody.
-type ShareIn struct {
+// RecordingShareIn shares a recording with one of a user, a group and everybody.
+type RecordingShareIn struct {
 	Session string `path:"session" maxLength:"63"`
 	Body    struct {
 		User     string `json:"user,omitempty" maxLength:"254"`
@@ -17,8 +17,8 @@ type ShareIn struct {
 	}
 }
 
-// Share is a recording that is shared.
-type Share struct {
+// RecordingShare is a recording that is shared.
+type RecordingShare struct {
 	ID        string         `json:"id"`
 	Link      string         `json:"link"` // opening it takes a login of one it is shared with
 	Session   sess.SessionID `json:"session"`
@@ -29,20 +29,20 @@ type Share struct {
 	ExpiresAt time.Time      `json:"expires_at"`
 }
 
-// SharesIn asks for shares, newest first.
-type SharesIn struct {
+// RecordingSharesIn asks for shares, newest first.
+type RecordingSharesIn struct {
 	Page
 	Session string `query:"session" maxLength:"63"`
 }
 
-// ShareList is a page of shares.
-type ShareList struct {
-	Items []Share `json:"items"`
-	Next  string  `json:"next,omitempty"`
+// RecordingShareList is a page of shares.
+type RecordingShareList struct {
+	Items []RecordingShare `json:"items"`
+	Next  string           `json:"next,omitempty"`
 }
 
-// ShareRef names a share of a recording.
-type ShareRef struct {
+// RecordingShareRef names a share of a recording.
+type RecordingShareRef struct {
 	Session string `path:"session" maxLength:"63"`
 	Share   string `path:"share" maxLength:"63"`
 }

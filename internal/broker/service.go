@@ -103,7 +103,6 @@ type Service struct {
 	changes  chan struct{} // a word that the rules of some organisation changed here
 	looked   *looked       // what live sessions were looked at by
 	recorder func() error  // nil: nobody to ask
-	public   string        // where people reach the server, without a slash behind
 
 	answers answers // of owners, about who asks to be let in
 
@@ -143,7 +142,7 @@ func New(c Config) (*Service, error) {
 	return &Service{
 		gate: c.Gate, db: c.DB, node: c.Node, base: streamBase(c.PublicURL), public: c.PublicURL, pin: c.Pin, name: c.ServerName, key: c.Key,
 		now: c.Now, log: c.Log, born: born, links: newLinks(), lives: newLives(), conns: newConnections(), closed: make(chan struct{}),
-		changes: make(chan struct{}, 1), looked: newLooked(), recorder: c.Recorder, public: strings.TrimSuffix(c.PublicURL.String(), "/"),
+		changes: make(chan struct{}, 1), looked: newLooked(), recorder: c.Recorder,
 	}, nil
 }
 

@@ -24,7 +24,7 @@ func (a *app) recordingShareCmd() *cobra.Command {
 		Example: "  sessctl recording share ses_4x2k --with ann@example.com --ttl 24h\n  sessctl recording share ses_4x2k --with group:dba",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, argv []string) error {
-			in := api.ShareIn{Session: argv[0]}
+			in := api.RecordingShareIn{Session: argv[0]}
 			if ttl != "" {
 				d, err := sess.ParseDuration(ttl)
 				if err != nil {
@@ -60,7 +60,7 @@ func (a *app) recordingShareCmd() *cobra.Command {
 	return a.jsonFlag(c)
 }
 
-func sharedWith(s api.Share) string {
+func sharedWith(s api.RecordingShare) string {
 	if s.With == "org" {
 		return "everybody in the organisation"
 	}
@@ -68,16 +68,16 @@ func sharedWith(s api.Share) string {
 }
 
 func (a *app) recordingSharesCmd() *cobra.Command {
-	in := api.SharesIn{}
-	l := &lister[api.Share]{
+	in := api.RecordingSharesIn{}
+	l := &lister[api.RecordingShare]{
 		head: []string{"SHARE", "SESSION", "WITH", "BY", "SINCE", "UNTIL"},
 		none: "nothing is shared",
-		fetch: func(ctx context.Context, c *api.Client, p api.Page) ([]api.Share, string, error) {
+		fetch: func(ctx context.Context, c *api.Client, p api.Page) ([]api.RecordingShare, string, error) {
 			in.Page = p
-			out, err := api.Call(ctx, c, api.ListShares, in)
+			out, err := api.Call(ctx, c, api.ListRecordingShares, in)
 			return out.Items, out.Next, err
 		},
-		row: func(s api.Share) []string {
+		row: func(s api.RecordingShare) []string {
 			return []string{s.ID, string(s.Session), strings.TrimSpace(s.With + " " + s.WithName), s.By, a.when(s.CreatedAt), a.when(s.ExpiresAt)}
 		},
 	}
@@ -89,10 +89,10 @@ func (a *app) recordingSharesCmd() *cobra.Command {
 func (a *app) recordingUnshareCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "unshare SESSION SHARE", Short: "Take a shared recording back",
-		Example: "  sessctl recording shares\n  sessctl recording unshare ses_4x2k shr_9d2m",
+		Example: "  sessctl recording shares\n  sessctl recording unshare ses_4x2k rsh_9d2m",
 		Args:    args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, argv []string) error {
-			_, err := call(cmd.Context(), a, "asking the server", api.UnshareRecording, api.ShareRef{Session: argv[0], Share: shareID(argv[1])})
+			_, err := call(cmd.Context(), a, "asking the server", api.UnshareRecording, api.RecordingShareRef{Session: argv[0], Share: shareID(argv[1])})
 			return err
 		},
 	}
@@ -144,14 +144,14 @@ func shareID(s string) string {
 func (a *app) sharePath(name string) (path string, is bool, err error) {
 	u, perr := url.Parse(name)
 	if perr != nil || u.Host == "" {
-		return "", sess.ValidID("shr", name), nil
+		return "", sess.ValidID("rsh", name), nil
 	}
 	c, err := a.open()
 	if err != nil {
 		return "", true, err
 	}
 	id := shareID(name)
-	if !sess.ValidID("shr", id) {
+	if !sess.ValidID("rsh", id) {
 		return "", true, sess.New(sess.CodeInvalid, "this is no link to a recording", "sessctl recording share makes them")
 	}
 	if c.API.Base.Host != u.Host {

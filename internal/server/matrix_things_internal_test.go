@@ -113,7 +113,7 @@ func (o *matrixOrg) make(kind string, owner member) thing {
 	case "lock":
 		return thing{id: create("/v1/locks", `{"kind":"user","target":"`+string(o.member("").id)+`"}`).id}
 	case "share": // of another recording
-		return thing{id: sess.NewShareID()}
+		return thing{id: sess.NewRecordingShareID()}
 	case "role": // known by its name
 		o.send(http.MethodPost, "/v1/roles", `{"name":"`+name+`","actions":["instance:list"]}`)
 		return thing{id: name}

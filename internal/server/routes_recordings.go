@@ -11,7 +11,7 @@ import (
 // routesRecordings binds what recordings are shared and held by.
 func (s *Server) routesRecordings(mux *http.ServeMux) {
 	bind(s, api.ShareRecording, s.broker.ShareRecording)
-	bind(s, api.ListShares, s.broker.ListShares)
+	bind(s, api.ListRecordingShares, s.broker.ListRecordingShares)
 	bind(s, api.UnshareRecording, noOutIn(s.broker.UnshareRecording))
 	bind(s, api.HoldRecording, s.broker.HoldRecording)
 	bind(s, api.ReleaseRecording, s.broker.ReleaseRecording)
@@ -21,7 +21,7 @@ func (s *Server) routesRecordings(mux *http.ServeMux) {
 
 // sharedData sends a recording that was shared with whoever asks.
 func (s *Server) sharedData(ctx context.Context, who sess.Principal, r *http.Request) (*answer, error) {
-	rec, err := s.broker.OpenShare(ctx, who, r.PathValue("share"))
+	rec, err := s.broker.OpenRecordingShare(ctx, who, r.PathValue("share"))
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says everything
 	}
@@ -32,7 +32,7 @@ func (s *Server) sharedData(ctx context.Context, who sess.Principal, r *http.Req
 // there are.
 func (s *Server) recordingLink(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("share")
-	if !sess.ValidID("shr", id) {
+	if !sess.ValidID("rsh", id) {
 		s.notFound(w, r)
 		return
 	}

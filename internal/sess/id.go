@@ -100,8 +100,8 @@ func NewAlertHookID() string { return newID("hok") }
 // NewAlertID returns a fresh identifier of an alert.
 func NewAlertID() string { return newID("alr") }
 
-// NewShareID returns a fresh identifier of a shared recording.
-func NewShareID() string { return newID("shr") }
+// NewRecordingShareID returns a fresh identifier of a shared recording.
+func NewRecordingShareID() string { return newID("rsh") }
 
 // NewBootID returns a fresh identifier of one run of an agent.
 func NewBootID() BootID { return BootID(newID("boo")) }

@@ -9,17 +9,14 @@ import (
 
 // The keys of settings about recordings.
 const (
-	SettingRecordingRetention  = "recording-retention"
-	SettingRecordingMaxSize    = "recording-max-size"
-	SettingRecordingRecipients = "recording-recipients"
+	SettingRecordingRetention = "recording-retention"
+	SettingRecordingMaxSize   = "recording-max-size"
 )
 
 // Bounds of settings about recordings.
 const (
 	maxRetention     = 20 * 366 * 24 * time.Hour
 	maxRecordingSize = 1 << 50
-	MaxRecipients    = 8
-	maxRecipient     = 256 // characters
 )
 
 func recordingSettings() []Setting {
@@ -28,45 +25,6 @@ func recordingSettings() []Setting {
 			func(s *Settings) *int64 { return &s.RecordingSeconds }),
 		bytesLimit(SettingRecordingMaxSize, "recordings take no more room than this: the oldest are deleted, but those that are held", "50G",
 			func(s *Settings) *int64 { return &s.RecordingBytes }),
-	}
-}
-
-// RecipientList gives the age recipients of recordings; none: they are not encrypted.
-func (s Settings) RecipientList() []string {
-	if s.RecordingRecipients == "" {
-		return nil
-	}
-	return strings.Split(s.RecordingRecipients, ",")
-}
-
-// recipients says to whom recordings are encrypted. Whether each is one is for whoever encrypts to them.
-func recipients() Setting {
-	return Setting{
-		Key: SettingRecordingRecipients, Summary: "age recipients who alone can read recordings; none: whoever may replay them", Example: "age1…,age1…",
-		get: func(s Settings) string {
-			if s.RecordingRecipients == "" {
-				return settingNone
-			}
-			return s.RecordingRecipients
-		},
-		set: func(s *Settings, v string) error {
-			if unset(v) {
-				s.RecordingRecipients = ""
-				return nil
-			}
-			list := strings.Split(v, ",")
-			for i := range list {
-				list[i] = strings.TrimSpace(list[i])
-				if !strings.HasPrefix(list[i], "age1") || len(list[i]) > maxRecipient || strings.Trim(list[i], "0123456789abcdefghijklmnopqrstuvwxyz") != "" {
-					return New(CodeInvalid, fmt.Sprintf("%.80q is no age recipient", list[i]), "age-keygen -y shows the recipient of a key: age1…")
-				}
-			}
-			if len(list) > MaxRecipients {
-				return New(CodeInvalid, fmt.Sprintf("%s are at most %d", SettingRecordingRecipients, MaxRecipients), "")
-			}
-			s.RecordingRecipients = strings.Join(list, ",")
-			return nil
-		},
 	}
 }
 

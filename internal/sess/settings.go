@@ -34,9 +34,8 @@ type Settings struct {
 	MaxSessions         int64         `json:"max_sessions,omitempty"`
 	MaxConnections      int64         `json:"max_connections,omitempty"`
 
-	RecordingSeconds    int64  `json:"recording_seconds,omitempty"`    // recordings are kept so long; 0: for ever
-	RecordingBytes      int64  `json:"recording_bytes,omitempty"`      // and take no more room than this, all together
-	RecordingRecipients string `json:"recording_recipients,omitempty"` // age recipients, with commas between: who can read them
+	RecordingSeconds int64 `json:"recording_seconds,omitempty"` // recordings are kept so long; 0: for ever
+	RecordingBytes   int64 `json:"recording_bytes,omitempty"`   // and take no more room than this, all together
 }
 
 // Controls are those that hold for every session of the organisation.

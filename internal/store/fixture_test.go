@@ -104,10 +104,13 @@ var variants = map[string][]map[string]any{
 	"session": {
 		{"id": "ses_detached", "state": "detached", "detached_at": timeCreated},
 		{"id": "ses_exited", "state": "ended", "end_reason": "exit", "ended_at": timeCreated + 1, "recording": "recording", "started_at": timeCreated},
+		{"id": "ses_recorded", "state": "ended", "end_reason": "exit", "ended_at": timeCreated + 1, "recording": "complete", "rec_stored": 5, "rec_held_at": nil, "started_at": timeCreated},
+		{"id": "ses_expired", "state": "ended", "end_reason": "exit", "ended_at": timeCreated + 1, "recording": "expired", "rec_stored": 5, "started_at": timeCreated},
 	},
 	"audit_event":   {{"id": "evt_placed", "idx": 0}, {"id": "evt_placed1", "idx": 1}, {"id": "evt_start", "action": "session:start", "outcome": "allowed"}, {"id": "evt_old", "area": ""}},
 	"participant":   {{"num": 3, "joined_at": timeCreated}},
 	"session_share": {{"id": "shr_open", "hash": "open", "user_id": ""}},
+	"recording_share": {{"id": "shr_org", "with_kind": "org", "made_by": "usr_x"}},
 	// Of a session that ended: housekeeping takes them.
 	"session_params": {{"session": "ses_exited"}},
 	"resume_nonce":   {{"session": "ses_exited", "nonce": "other"}},
@@ -169,7 +172,7 @@ func (w *world) value(table string, c column, org string) any {
 
 // plain are the values that don't follow from the column's name.
 var plain = map[string]any{
-	"session.state": "pending", "session.credential": "api_key", "session.end_reason": "", "enrol_token.uses": 5, "enrol_token.used": 0,
+	"org.settings": `{"recording_seconds":9}`, "session.state": "pending", "session.credential": "api_key", "session.end_reason": "", "enrol_token.uses": 5, "enrol_token.used": 0,
 	"role_grant.role": "org-admin", "role_grant.project": "", "role_grant.team": "", "member.kind": "local", "audit_hash.idx": 0,
 	"login_flow.org": "", "login_flow.idp": "",
 	"login.last_used_at": timeCreated, "login.stage": "", "member.pending": 0, "instance.link": 1, "person.id": "usr_x", "login_failure.created_at": timeExpires, "session.started_at": nil,

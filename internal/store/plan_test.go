@@ -17,6 +17,7 @@ var scans = map[string]string{
 	"FirstOrgs":          "it stops at the second row",
 	"OldestOrg":          "by hand, and once when a server starts; there are few organisations",
 	"ChangeAllRules":     "by hand, by the owner of the box; there are few organisations",
+	"ListOrgSettings":    "housekeeping, a few times a minute; there are few organisations",
 	"ListBoxLocks":       "there are few, put by hand by the owner of the box",
 	"ListLocksOfBox":     "by hand, by the owner of the box",
 	"ListAlertsDue":      "one row for each organisation with webhooks",

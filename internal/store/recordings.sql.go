@@ -306,7 +306,7 @@ func (q *Queries) ListOldRecordings(ctx context.Context, org sess.OrgID, before 
 }
 
 const listOrgSettings = `-- name: ListOrgSettings :many
-SELECT id, settings FROM org WHERE settings LIKE '%"recording_%' ORDER BY id
+SELECT id, settings FROM org WHERE settings LIKE '%recording_%' ORDER BY id
 `
 
 type ListOrgSettingsRow struct {

@@ -35,6 +35,9 @@ var everyOrg = map[string]string{
 	"ListLocksOfBox":   "the owner of the box lists the locks of all orgs",
 	"ListExpiredLocks": "housekeeping: locks that ran out are cleared away",
 
+	"PurgeRecordingShares":  "housekeeping: shares that ran out are cleared away",
+	"ListExpiredRecordings": "housekeeping: a node deletes its files of what has expired",
+
 	"ListAllOrgs":    "the owner of the box lists all organisations",
 	"ListMyOrgs":     "a person is told where they are a member: their id is what asks",
 	"FindMembership": "a person goes where they are a member: their id is what asks",

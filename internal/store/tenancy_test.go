@@ -35,7 +35,8 @@ var queryArgs = map[string]any{
 	"ListUsersCalled.ref": "usr_x", "ListInstancesCalled.ref": "ins_x_ORG",
 	"InsertLock.id": "lck_new", "InsertBoxLock.id": "lck_new", "ListLocks.kind": "", "ListExpiredLocks.expires_at": timeExpires + 1,
 	"InsertParticipant.num": 2, "ListGuestsOfSessions.sessions": ",ses_x_ORG,", "OpenShare.id": "shr_open", "RevokeShares.person": "usr_x",
-	"InsertRecordingShare.id": "shr_new", "FindRecordingShare.now": 1, "ListRecordingShares.now": 1, "ListRecordingShares.session": "",
+	"InsertRecordingShare.id": "shr_new", "FindRecordingShare.now": 1, "FindRecordingShare.id": "shr_org",
+	"ListOldRecordings.before": timeExpires, "ExpireRecording.id": "ses_recorded_ORG", "ForgetRecording.id": "ses_expired_ORG", "ListRecordingShares.now": 1, "ListRecordingShares.session": "",
 	"PurgeRecordingShares.expires_at": timeExpires + 1,
 
 	"InsertSessionParams.session":  "ses_detached_ORG",

@@ -265,6 +265,7 @@ CREATE TABLE recording_share (
     FOREIGN KEY (org, session) REFERENCES session (org, id)
 );
 CREATE INDEX recording_share_of_session ON recording_share (org, session, created_at);
+CREATE INDEX recording_share_expires ON recording_share (expires_at);
 ALTER TABLE session ADD COLUMN rec_held_at BIGINT; -- held since; its recording is not deleted
 ALTER TABLE session ADD COLUMN rec_held_by TEXT NOT NULL DEFAULT ''; -- name of the user
 ALTER TABLE session ADD COLUMN rec_held_why TEXT NOT NULL DEFAULT '';

@@ -41,7 +41,7 @@ UPDATE session SET rec_held_at = $3, rec_held_by = $4, rec_held_why = $5 WHERE o
 
 -- name: ListOrgSettings :many
 -- Of all organisations that say how long recordings are kept.
-SELECT id, settings FROM org WHERE settings LIKE '%"recording_%' ORDER BY id;
+SELECT id, settings FROM org WHERE settings LIKE '%recording_%' ORDER BY id;
 
 -- name: ListOldRecordings :many
 -- The oldest of a node's that may be deleted.

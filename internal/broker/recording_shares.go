@@ -15,8 +15,8 @@ import (
 
 // Limits on shares of recordings.
 const (
-	shareTTL  = 7 * 24 * time.Hour // of one whose maker does not say
-	maxShares = 100                // of one recording
+	recordingShareTTL  = 7 * 24 * time.Hour // of one whose maker does not say
+	maxRecordingShares = 100                // of one recording
 )
 
 // What a recording can be shared with.
@@ -28,7 +28,7 @@ const (
 
 // ShareRecording makes a link to a recording for a user, a group or everybody in the organisation. It gives nothing by itself:
 // whoever opens it is logged in, is one it was made for, and is on record. It holds as long as its maker is active.
-func (s *Service) ShareRecording(ctx context.Context, who sess.Principal, in api.ShareIn) (api.Share, error) {
+func (s *Service) ShareRecording(ctx context.Context, who sess.Principal, in api.RecordingShareIn) (api.RecordingShare, error) {
 	var row store.Session
 	var share store.RecordingShare
 	err := s.gate.DoFind(ctx, who, policy.RecordingShare, s.recordingByRef(ctx, in.Session, &api.Recording{}, &row), func(tx *gate.Tx) error {
@@ -38,11 +38,11 @@ func (s *Service) ShareRecording(ctx context.Context, who sess.Principal, in api
 		}
 		ttl := time.Duration(in.Body.TTL) * time.Second
 		if ttl <= 0 {
-			ttl = shareTTL
+			ttl = recordingShareTTL
 		}
 		now := s.now()
 		share = store.RecordingShare{
-			Org: row.Org, ID: sess.NewShareID(), Session: row.ID, MadeBy: string(who.User), MadeName: who.Name,
+			Org: row.Org, ID: sess.NewRecordingShareID(), Session: row.ID, MadeBy: string(who.User), MadeName: who.Name,
 			CreatedAt: store.Micros(now), ExpiresAt: store.Micros(now.Add(ttl)),
 		}
 		if err := shareWith(ctx, tx, in, &share); err != nil {
@@ -55,7 +55,7 @@ func (s *Service) ShareRecording(ctx context.Context, who sess.Principal, in api
 		if err != nil {
 			return fmt.Errorf("count shares: %w", err)
 		}
-		if n >= maxShares {
+		if n >= maxRecordingShares {
 			return sess.New(sess.CodeLimited, fmt.Sprintf("the recording is shared %d times already", n), "take some back: sessctl recording shares --session "+string(row.ID))
 		}
 		if err := tx.InsertRecordingShare(ctx, store.InsertRecordingShareParams(share)); err != nil {
@@ -64,9 +64,9 @@ func (s *Service) ShareRecording(ctx context.Context, who sess.Principal, in api
 		return nil
 	})
 	if err != nil {
-		return api.Share{}, err
+		return api.RecordingShare{}, err
 	}
-	return s.viewShare(share), nil
+	return s.viewRecordingShare(share), nil
 }
 
 // shareable refuses to share what is not kept, goes on, or may not be shared.
@@ -82,7 +82,7 @@ func shareable(r store.Session) error {
 }
 
 // shareWith finds whom a share is for.
-func shareWith(ctx context.Context, tx *gate.Tx, in api.ShareIn, share *store.RecordingShare) error {
+func shareWith(ctx context.Context, tx *gate.Tx, in api.RecordingShareIn, share *store.RecordingShare) error {
 	b := in.Body
 	named := 0
 	for _, is := range []bool{b.User != "", b.Group != "", b.Everyone} {
@@ -122,8 +122,8 @@ func shareWith(ctx context.Context, tx *gate.Tx, in api.ShareIn, share *store.Re
 	return nil
 }
 
-// OpenShare is Replay for somebody whom a recording was shared with. Whoever it was not shared with does not find it.
-func (s *Service) OpenShare(ctx context.Context, who sess.Principal, id string) (api.Recording, error) {
+// OpenRecordingShare is Replay for somebody whom a recording was shared with. Whoever it was not shared with does not find it.
+func (s *Service) OpenRecordingShare(ctx context.Context, who sess.Principal, id string) (api.Recording, error) {
 	var out api.Recording
 	var row store.Session
 	find := gate.Find{Type: policy.TypeRecording, Name: clean(id, maxReason), By: func(tx *gate.Tx) (policy.Resource, error) {
@@ -147,9 +147,9 @@ func (s *Service) OpenShare(ctx context.Context, who sess.Principal, id string) 
 	return out, nil
 }
 
-// ListShares gives a page of the shares that the principal made, and of those of recordings that they may see.
-func (s *Service) ListShares(ctx context.Context, who sess.Principal, in api.SharesIn) (api.ShareList, error) {
-	out := api.ShareList{Items: []api.Share{}}
+// ListRecordingShares gives a page of the shares that the principal made, and of those of recordings that they may see.
+func (s *Service) ListRecordingShares(ctx context.Context, who sess.Principal, in api.RecordingSharesIn) (api.RecordingShareList, error) {
+	out := api.RecordingShareList{Items: []api.RecordingShare{}}
 	err := s.gate.Read(ctx, who, policy.RecordingListShares, policy.Org(who.Org), func(tx *gate.Tx) error {
 		limit := in.Limit
 		if limit <= 0 {
@@ -180,18 +180,18 @@ func (s *Service) ListShares(ctx context.Context, who sess.Principal, in api.Sha
 					continue
 				}
 			}
-			out.Items = append(out.Items, s.viewShare(r))
+			out.Items = append(out.Items, s.viewRecordingShare(r))
 		}
 		return nil
 	})
 	if err != nil {
-		return api.ShareList{}, err
+		return api.RecordingShareList{}, err
 	}
 	return out, nil
 }
 
 // UnshareRecording takes a share back. Who has the link does not find it from then on.
-func (s *Service) UnshareRecording(ctx context.Context, who sess.Principal, in api.ShareRef) error {
+func (s *Service) UnshareRecording(ctx context.Context, who sess.Principal, in api.RecordingShareRef) error {
 	var row store.Session
 	return s.gate.DoFind(ctx, who, policy.RecordingUnshare, s.recordingByRef(ctx, in.Session, &api.Recording{}, &row), func(tx *gate.Tx) error {
 		tx.Session(row.ID)
@@ -210,9 +210,9 @@ func (s *Service) UnshareRecording(ctx context.Context, who sess.Principal, in a
 	})
 }
 
-func (s *Service) viewShare(r store.RecordingShare) api.Share {
-	return api.Share{
-		ID: r.ID, Link: s.public + strings.Replace(api.PathRecordingLink, "{share}", r.ID, 1), Session: r.Session,
+func (s *Service) viewRecordingShare(r store.RecordingShare) api.RecordingShare {
+	return api.RecordingShare{
+		ID: r.ID, Link: strings.TrimSuffix(s.public.String(), "/") + strings.Replace(api.PathRecordingLink, "{share}", r.ID, 1), Session: r.Session,
 		With: r.WithKind, WithName: r.WithName, By: r.MadeName, CreatedAt: store.Time(r.CreatedAt), ExpiresAt: store.Time(r.ExpiresAt),
 	}
 }
