@@ -15,29 +15,28 @@ import (
 
 // HoldRecording keeps a recording until it is released, whatever its age and the size of all.
 func (s *Service) HoldRecording(ctx context.Context, who sess.Principal, in api.HoldIn) (api.Recording, error) {
-	at := store.Micros(s.now())
-	return s.setHold(ctx, who, policy.RecordingHold, in.Session, store.HoldRecordingParams{
-		RecHeldAt: &at, RecHeldBy: who.Name, RecHeldWhy: clean(in.Body.Reason, maxReason),
-	})
+	return s.setHold(ctx, who, policy.RecordingHold, in.Session, in.Body.Reason)
 }
 
 // ReleaseRecording takes a hold away. What is too old by then is deleted soon.
 func (s *Service) ReleaseRecording(ctx context.Context, who sess.Principal, in api.SessionRef) (api.Recording, error) {
-	return s.setHold(ctx, who, policy.RecordingRelease, in.Session, store.HoldRecordingParams{})
+	return s.setHold(ctx, who, policy.RecordingRelease, in.Session, "")
 }
 
-func (s *Service) setHold(ctx context.Context, who sess.Principal, act policy.Action, ref string, p store.HoldRecordingParams) (api.Recording, error) {
+func (s *Service) setHold(ctx context.Context, who sess.Principal, act policy.Action, ref, why string) (api.Recording, error) {
 	var out api.Recording
 	var row store.Session
 	err := s.gate.DoFind(ctx, who, act, s.recordingByRef(ctx, ref, &out, &row), func(tx *gate.Tx) error {
 		tx.Session(row.ID)
-		tx.Reason(p.RecHeldWhy)
-		if p.RecHeldAt != nil {
+		p := store.HoldRecordingParams{Org: row.Org, ID: row.ID}
+		if act == policy.RecordingHold {
 			if err := kept(row); err != nil {
 				return err
 			}
+			at := store.Micros(s.now())
+			p.RecHeldAt, p.RecHeldBy, p.RecHeldWhy = &at, who.Name, clean(why, maxReason)
 		}
-		p.Org, p.ID = row.Org, row.ID
+		tx.Reason(p.RecHeldWhy)
 		if _, err := tx.HoldRecording(ctx, p); err != nil {
 			return fmt.Errorf("hold recording: %w", err)
 		}
