@@ -107,9 +107,9 @@ var variants = map[string][]map[string]any{
 		{"id": "ses_recorded", "state": "ended", "end_reason": "exit", "ended_at": timeCreated + 1, "recording": "complete", "rec_stored": 5, "rec_held_at": nil, "started_at": timeCreated},
 		{"id": "ses_expired", "state": "ended", "end_reason": "exit", "ended_at": timeCreated + 1, "recording": "expired", "rec_stored": 5, "started_at": timeCreated},
 	},
-	"audit_event":   {{"id": "evt_placed", "idx": 0}, {"id": "evt_placed1", "idx": 1}, {"id": "evt_start", "action": "session:start", "outcome": "allowed"}, {"id": "evt_old", "area": ""}},
-	"participant":   {{"num": 3, "joined_at": timeCreated}},
-	"session_share": {{"id": "shr_open", "hash": "open", "user_id": ""}},
+	"audit_event":     {{"id": "evt_placed", "idx": 0}, {"id": "evt_placed1", "idx": 1}, {"id": "evt_start", "action": "session:start", "outcome": "allowed"}, {"id": "evt_old", "area": ""}},
+	"participant":     {{"num": 3, "joined_at": timeCreated}},
+	"session_share":   {{"id": "shr_open", "hash": "open", "user_id": ""}},
 	"recording_share": {{"id": "shr_org", "with_kind": "org", "made_by": "usr_x"}},
 	// Of a session that ended: housekeeping takes them.
 	"session_params": {{"session": "ses_exited"}},
