@@ -354,8 +354,6 @@ func oracle(who sess.Principal, grants []sess.Grant, act policy.Action, on polic
 	case policy.UserChange, policy.UserReset, policy.UserRevoke, policy.UserDeactivate, policy.UserDelete,
 		policy.UserResetMFA, policy.UserUnlock:
 		return on.Type == policy.TypeUser && here[sess.RoleAdmin]
-	case policy.AlertAdd, policy.AlertList, policy.AlertShow, policy.AlertTest, policy.AlertRemove:
-		return isOrg && here[sess.RoleAdmin]
 	case policy.UsageShow:
 		counted := isOrg || on.Type == policy.TypeProject || on.Type == policy.TypeUser
 		return counted && (manages || here[sess.RoleAuditor]) || on.Type == policy.TypeUser && own
