@@ -206,7 +206,7 @@ func (s *Service) Test(ctx context.Context, who sess.Principal, in api.IDRef) (a
 	}
 	out, err := s.webhook(h)
 	if err != nil {
-		return api.AlertTestOut{Problem: problemOf(err)}, nil //nolint:nilerr // it is the answer
+		return api.AlertTestOut{Problem: problemOf(err)}, nil
 	}
 	defer out.Close()
 	id := sess.NewAlertID()

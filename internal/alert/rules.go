@@ -130,8 +130,8 @@ func (j judge) refusals(ctx context.Context, e audit.Event) (*finding, error) {
 
 // newAddress: a session from a network where the user never started one, or not for half a year. A user's first session teaches.
 func (j judge) newAddress(ctx context.Context, e audit.Event) (*finding, error) {
-	addr, err := netip.ParseAddr(e.Who.Address)
-	if !is(e, policy.SessionStart, audit.Allowed) || e.Who.User == "" || err != nil {
+	addr, _ := netip.ParseAddr(e.Who.Address)
+	if !is(e, policy.SessionStart, audit.Allowed) || e.Who.User == "" || !addr.IsValid() {
 		return nil, nil
 	}
 	known, err := j.tx.ListAlertSeen(ctx, j.org, seenAddress, string(e.Who.User), 1)

@@ -66,7 +66,7 @@ func (s *Service) list(ctx context.Context, tx *gate.Tx, q sessionQuery) ([]stor
 	}
 	items, began := []store.Session{}, s.now()
 	for round := 1; ; round++ {
-		f.params.BeforeAt, f.params.BeforeID, f.params.Page = at.At, at.ID, int32(limit+1) //nolint:gosec // at most a page
+		f.params.BeforeAt, f.params.BeforeID, f.params.Page = at.At, at.ID, int32(limit+1)
 		rows, err := merge(ctx, f.ways, f.params)
 		if err != nil {
 			return nil, "", fmt.Errorf("list sessions: %w", err)

@@ -56,7 +56,7 @@ func whoFields(a *app, s api.Session) []field {
 func recordingText(s api.Session) string {
 	text := string(s.RecordingState)
 	if s.RecordingBytes > 0 {
-		text += ", " + size(uint64(s.RecordingBytes)) //nolint:gosec // it is positive
+		text += ", " + size(uint64(s.RecordingBytes))
 	}
 	return text
 }
@@ -71,7 +71,7 @@ func tookFields(s api.Session) []field {
 		cpu = (time.Duration(s.CPUMicros) * time.Microsecond).Round(time.Millisecond).String()
 	}
 	if s.MemPeak > 0 {
-		mem = size(uint64(s.MemPeak)) //nolint:gosec // it is positive
+		mem = size(uint64(s.MemPeak))
 	}
 	return []field{{"Bytes", bytes}, {"CPU time", cpu}, {"Peak memory", mem}}
 }

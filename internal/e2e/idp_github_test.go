@@ -29,7 +29,7 @@ type hubUser struct {
 	teams []string          // org/team
 }
 
-// hub is a GitHub Enterprise Server as its documentation describes it: the page where somebody who is logged in there authorizes
+// hub is a GitHub Enterprise Server as its documentation describes it: the page where somebody who is logged in there allows
 // an OAuth app, the exchange of a code that serves once, with PKCE, and the API.
 type hub struct {
 	*httptest.Server

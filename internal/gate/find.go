@@ -49,7 +49,7 @@ func shows(t policy.Type) policy.Action {
 		return policy.IDPShow
 	case policy.TypeLock:
 		return policy.LockShow
-	case policy.TypeOrg, policy.TypeLogin, policy.TypeLog:
+	case policy.TypeOrg, policy.TypeLogin, policy.TypeLog, policy.TypeSink:
 	}
 	return ""
 }

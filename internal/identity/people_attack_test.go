@@ -52,7 +52,7 @@ func TestProviderKeepsTheLastAdmin(t *testing.T) {
 		h := newHub(t)
 		p := w.setUp(ada, "hub", h, nil)
 		w.group(ada, "acme/ops")
-		ann, group := w.soleAdmin(ada, p, h)
+		_, group := w.soleAdmin(ada, p, h)
 
 		h.teams = []string{"ops"}
 		b := w.browser()
@@ -62,7 +62,7 @@ func TestProviderKeepsTheLastAdmin(t *testing.T) {
 			t.Errorf("the person is told %q", end.Note)
 		}
 		out := must[api.RedeemOut](w, "redeem")(w.RedeemLogin(t.Context(), home, w.redeem(end)))
-		ann = w.who(w.secret(out.Login.Token))
+		ann := w.who(w.secret(out.Login.Token))
 		if _, err := w.ListUsers(t.Context(), ann, api.UsersIn{}); w.saw(err) != nil {
 			t.Errorf("the last admin is none any more: %v", err)
 		}

@@ -42,6 +42,7 @@ func entityType(t Type) types.EntityType {
 		return "Provider"
 	case TypeLock:
 		return "Lock"
+	case TypeSink: // nothing is decided about one by itself
 	}
 	return ""
 }
@@ -153,14 +154,14 @@ func attributes(on Resource, cx Context) types.Record {
 		m["role"] = types.String(on.Role)
 	case TypeKey:
 		m["machine"] = types.Boolean(on.Machine)
-	case TypeOrg, TypeProject, TypeToken, TypeLogin, TypeUser, TypeLog, TypeIDP, TypeLock:
+	case TypeOrg, TypeProject, TypeToken, TypeLogin, TypeUser, TypeLog, TypeIDP, TypeLock, TypeSink:
 	}
 	switch on.Type {
 	case TypeSession, TypeRecording, TypeKey, TypeLogin, TypeUser:
 		if on.Owner != "" {
 			m["owner"] = userUID(on.Owner)
 		}
-	case TypeOrg, TypeProject, TypeInstance, TypeToken, TypeGroup, TypeGrant, TypeLog, TypeIDP, TypeLock:
+	case TypeOrg, TypeProject, TypeInstance, TypeToken, TypeGroup, TypeGrant, TypeLog, TypeIDP, TypeLock, TypeSink:
 	}
 	return types.NewRecord(m)
 }

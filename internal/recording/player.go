@@ -120,7 +120,7 @@ func (pl *play) run(ctx context.Context) error {
 		if err := pl.fetch(); err != nil {
 			return err
 		}
-		if pl.over && !(pl.paused && pl.Steps != nil) {
+		if pl.over && (!pl.paused || pl.Steps == nil) {
 			return nil
 		}
 		step, err := pl.wait(ctx)

@@ -277,7 +277,7 @@ func (s *session) drawFor(g *guest, lost uint64) (at uint64, err error) {
 	}
 	for off := 0; off < len(p.Screen); {
 		n := min(len(p.Screen)-off, wire.MaxPayload)
-		if err := g.conn.Write(wire.Header{Type: wire.Screen, Offset: uint64(off)}, p.Screen[off:off+n]); err != nil { //nolint:gosec // off ≥ 0
+		if err := g.conn.Write(wire.Header{Type: wire.Screen, Offset: uint64(off)}, p.Screen[off:off+n]); err != nil {
 			return 0, err
 		}
 		off += n
