@@ -60,6 +60,7 @@ var statuses = map[sess.Code]int{
 	sess.CodeConflict:        http.StatusConflict,
 	sess.CodeEnded:           http.StatusGone,
 	sess.CodeSuperseded:      http.StatusGone,
+	sess.CodePending:         http.StatusConflict,
 	sess.CodeMoved:           http.StatusMisdirectedRequest,
 	sess.CodeExpired:         http.StatusGone,
 	sess.CodeLimited:         http.StatusTooManyRequests,

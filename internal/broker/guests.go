@@ -204,7 +204,7 @@ func joinable(r store.Session, user sess.UserID, role sess.JoinRole, asks bool) 
 	case r.State == sess.StateEnded:
 		return endedError(r)
 	case r.State == sess.StatePending:
-		return sess.New(sess.CodeConflict, "the session has not begun yet", "try again in a moment")
+		return sess.New(sess.CodePending, "the session has not begun yet", "try again in a moment")
 	case role == sess.JoinModerator && r.UserID == user:
 		return sess.New(sess.CodeDenied, "nobody moderates a session of their own", "ask somebody else to: sessctl session share "+string(r.ID)+" --role moderator --with USER")
 	case role.Types() && r.Tty == 0:

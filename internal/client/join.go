@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/sessctl/sess/internal/api"
@@ -34,7 +36,7 @@ func (c *Client) Join(ctx context.Context, session string, role sess.JoinRole) (
 	if in.Body.PublicKey, err = key.public(); err != nil {
 		return nil, err
 	}
-	out, err := api.Call(ctx, c.API, api.JoinSession, in)
+	out, err := c.askToJoin(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -42,6 +44,29 @@ func (c *Client) Join(ctx context.Context, session string, role sess.JoinRole) (
 	g.client, g.key = c, key
 	g.let(out)
 	return g, nil
+}
+
+// askEvery is how often a session that has not begun yet is asked for again.
+const askEvery = 300 * time.Millisecond
+
+// askToJoin asks to be let in, and again while the session is about to begin: whoever is called to moderate it comes as soon
+// as its owner says so.
+func (c *Client) askToJoin(ctx context.Context, in api.JoinIn) (api.JoinOut, error) {
+	begun := time.NewTimer(sess.StartTimeout)
+	defer begun.Stop()
+	for {
+		out, err := api.Call(ctx, c.API, api.JoinSession, in)
+		if !errors.Is(err, &sess.Error{Code: sess.CodePending}) {
+			return out, err
+		}
+		select {
+		case <-ctx.Done():
+			return out, fmt.Errorf("wait for the session to begin: %w", ctx.Err())
+		case <-begun.C:
+			return out, err
+		case <-time.After(askEvery):
+		}
+	}
 }
 
 // Await waits for the owner's answer. No answer in time, and no, are errors.

@@ -228,6 +228,12 @@ func (k *keeper) sessions() {
 	token, _ := ticket["token"].(string)
 	k.keep("ticket", token)
 	id, _ := ticket["session"].(string)
+	share := k.api("POST", "/v1/sessions/"+id+"/shares", `{"role":"observer"}`)
+	link, _ := share["link"].(string)
+	if _, token, err = sess.ParseShareLink(link); err != nil {
+		k.t.Fatal(err)
+	}
+	k.keep("share", token)
 	k.must("", "session", "end", id)
 }
 

@@ -16,6 +16,7 @@ const (
 	CodeNotFound        Code = "not_found"       // no such thing, or not visible to you
 	CodeOffline         Code = "offline"         // the instance exists but can't be reached now
 	CodeConflict        Code = "conflict"        // it exists already, or has changed meanwhile
+	CodePending         Code = "pending"         // the session has not begun yet: ask again in a moment
 	CodeEnded           Code = "ended"           // the session is over
 	CodeSuperseded      Code = "superseded"      // another client took the session over
 	CodeMoved           Code = "moved"           // the session lives on another node now: ask again
