@@ -27,8 +27,8 @@ func (a *app) recordingVerifyCmd() *cobra.Command {
 		Use: "verify SESSION|FILE…", Short: "Verify that recordings are whole and what they were",
 		Long: "Checks every digest of each recording, and its own digest, which stands for all of it, against the one that the audit\n" +
 			"log has. With --audit that is an exported log, which is verified first, and a FILE (what export --format raw wrote)\n" +
-			"needs no server and no login at all; without it, it is the server's word. A recording that is encrypted is verified\n" +
-			"without its key. The exit code is 1 when anything is wrong.",
+			"needs no server and no login at all; without it, it is the server's word.\n" +
+			"The exit code is 1 when anything is wrong.",
 		Example: "  sessctl recording verify ses_4x2k\n" +
 			"  sessctl recording verify *.sess --audit audit.jsonl --key-file server.vkey",
 		Args: args(cobra.MinimumNArgs(1)),
