@@ -56,7 +56,7 @@ func TestHistory(t *testing.T) {
 	for name, open := range map[string]func(testing.TB) (*store.DB, *sql.DB){"sqlite": onSQLite, "postgres": onPostgres} {
 		t.Run(name, func(t *testing.T) {
 			db, raw := open(t)
-			h := newHistory(t, db, raw, 20_000)
+			h := newHistory(t, db, raw, 2_000)
 			for _, c := range append(h.questions(), h.byPolicy()...) {
 				seen, in, pages := map[sess.SessionID]bool{}, c.in, 0
 				for {
