@@ -86,8 +86,8 @@ func matrixEntries() map[string]entry {
 		"lock-show":         {act: policy.LockShow},
 		"lock-remove":       {act: policy.LockRemove},
 
-		"session-join":         {act: policy.SessionJoin, more: support, body: `{"role":"peer","public_key":"{point}"}`, fails: []sess.Code{sess.CodeConflict, sess.CodeInvalid}},
-		"session-join observe": {act: policy.SessionObserve, more: support, body: `{"role":"observer","public_key":"{point}"}`, fails: []sess.Code{sess.CodeConflict}},
+		"session-join":         {act: policy.SessionJoin, more: support, body: `{"role":"peer","public_key":"{point}"}`, fails: []sess.Code{sess.CodePending, sess.CodeInvalid}},
+		"session-join observe": {act: policy.SessionObserve, more: support, body: `{"role":"observer","public_key":"{point}"}`, fails: []sess.Code{sess.CodePending}},
 		"session-await":        {act: policy.SessionAsk, fails: none},
 		"session-answer":       {act: policy.SessionAnswer, body: `{"allow":true}`, fails: none},
 		"session-kick":         {act: policy.SessionKick, body: `{"who":"x"}`, fails: none},
