@@ -142,8 +142,8 @@ func shareID(s string) string {
 // sharePath gives the path of the bytes that a link leads to, and whether name is one. A link of another server is refused:
 // the login that is used belongs to this one.
 func (a *app) sharePath(name string) (path string, is bool, err error) {
-	u, perr := url.Parse(name)
-	if perr != nil || u.Host == "" {
+	u, _ := url.Parse(name)
+	if u == nil || u.Host == "" {
 		return "", sess.ValidID("rsh", name), nil
 	}
 	c, err := a.open()
