@@ -25,7 +25,6 @@ import (
 const (
 	hangupPatience = time.Second     // between SIGHUP and SIGKILL, for the last output
 	shutdownWait   = 3 * time.Second // sessions' last words when the agent ends
-	orphanExtra    = 60 * time.Second
 	wordsStep      = 50 * time.Millisecond
 	trimDelay      = 5 * time.Second // after the last session, until memory goes back to the system
 )
@@ -39,9 +38,8 @@ type Options struct {
 	Proxy   func(*http.Request) (*url.URL, error) // nil: http.ProxyFromEnvironment
 	// NoCgroup holds sessions' processes together without cgroups.
 	NoCgroup bool
-	// OrphanExtra is added to a session's grace before the agent ends it because no server was heard of: a server that
-	// lives decides first. 0 means a minute.
-	OrphanExtra time.Duration
+	// Clock goes on while the machine sleeps, and is never set; nil is this machine's own. Leases are counted by it.
+	Clock func() time.Duration
 	// Accounts is where users are looked up; the zero value is this machine's own.
 	Accounts process.Accounts
 }
@@ -75,8 +73,9 @@ type Agent struct {
 	down     chan struct{}
 	lost     time.Time // when the last control link was lost
 	sessions map[sess.SessionID]*session
-	unsaid   []wire.Control // ends of sessions that wait for a control link
-	streams  *link.Dialer   // for stream URLs on another host than the server's
+	unsaid   []wire.Control   // ends of sessions that wait for a control link
+	lapses   []sess.SessionID // sessions that ended by their lease, until a server has heard of it
+	streams  *link.Dialer     // for stream URLs on another host than the server's
 	status   Status
 	trim     *time.Timer
 	closing  bool
@@ -92,8 +91,8 @@ func New(opts Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	if opts.OrphanExtra == 0 {
-		opts.OrphanExtra = orphanExtra
+	if opts.Clock == nil {
+		opts.Clock = bootClock
 	}
 	return &Agent{
 		opts: opts, id: id, key: key, broker: id.brokerKeys(), boot: sess.NewBootID(), server: server, log: opts.Log,

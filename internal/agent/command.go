@@ -71,6 +71,9 @@ func (s *session) command() {
 	ran := s.proc != nil
 	s.mu.Unlock()
 	if s.ctx.Err() != nil {
+		if errors.Is(context.Cause(s.ctx), errNoServer) {
+			exit.Reason = sess.EndServerLost
+		}
 		if ran {
 			s.a.over(s.offer.Session, exit)
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -43,6 +44,9 @@ type Config struct {
 	MaxProcesses int         // of each session, threads included; 0: no limit
 	MaxMemory    int64       // of each session, in bytes; 0: no limit
 	NoPrograms   bool        // the kernel is not asked which programs run in sessions
+	// Lease is for how long a session may live on without word from a server; a session for which the server says less ends
+	// sooner. 0: as the server says.
+	Lease time.Duration
 }
 
 // Setting is one line of the configuration, also given as an environment variable (SESS_AGENT_…) or a flag (--…).
@@ -67,6 +71,7 @@ func Settings() []Setting {
 		{"deny_root", "true: no session runs as root", setDenyRoot},
 		{"env_allow", "variables that clients may set, with commas; * in a name matches anything; empty means all but LD_*", setEnvAllow},
 		{"programs", "off: the kernel is not asked which programs run in sessions; their records say so", setPrograms},
+		{"lease", "time, as 2m, at least " + sess.FormatDuration(sess.MinLease) + ", after which sessions end by themselves when no server is heard of, unless the server says less; empty means as the server says", setLease},
 		{"max_sessions", "sessions at the same time, at most 1000; 0 means 100", setMaxSessions},
 		{"max_processes", "processes and threads of each session at the same time, at least 10; 0 means no limit", setMaxProcesses},
 		{"max_memory", "memory of each session, as 512M or 4G, at least 16M; 0 means no limit", setMaxMemory},
@@ -135,6 +140,19 @@ func setEnvAllow(c *Config, v string) error {
 			return fmt.Errorf("%q is no pattern", p)
 		}
 	}
+	return nil
+}
+
+func setLease(c *Config, v string) error {
+	if v == "" {
+		c.Lease = 0
+		return nil
+	}
+	d, err := sess.ParseDuration(v)
+	if err != nil || d < sess.MinLease || d > sess.MaxLease {
+		return fmt.Errorf("%q is no time from %s to %s", v, sess.FormatDuration(sess.MinLease), sess.FormatDuration(sess.MaxLease))
+	}
+	c.Lease = d
 	return nil
 }
 

@@ -144,7 +144,7 @@ func (a *Agent) greet(c *link.Conn) (nonce, name string, err error) {
 		return "", "", fmt.Errorf("server begins with %q, not with a challenge", m.T)
 	}
 	err = c.WriteControl(wire.Control{T: wire.ControlHello, Hello: &wire.AgentHello{
-		Instance: a.id.Instance, Boot: a.boot, Sessions: a.sessionIDs(),
+		Instance: a.id.Instance, Boot: a.boot, Sessions: a.sessionIDs(), Lapsed: a.lapsedIDs(),
 		Signature: ed25519.Sign(a.key, wire.SignedMessage(wire.PurposeAgentHello, []byte(m.Nonce), []byte(a.id.ServerName))),
 		Version:   a.opts.Version, Protocol: wire.Version, Host: describeHost(a.self.Name),
 	}})
@@ -166,7 +166,7 @@ func (a *Agent) greet(c *link.Conn) (nonce, name string, err error) {
 // linkUp makes c the control link.
 func (a *Agent) linkUp(c *link.Conn, nonce, name string) {
 	a.mu.Lock()
-	a.ctl, a.nonce, a.down = c, nonce, make(chan struct{})
+	a.ctl, a.nonce, a.down, a.lapses = c, nonce, make(chan struct{}), nil
 	close(a.up)
 	renamed := name != "" && name != a.id.Name
 	if renamed {
@@ -202,16 +202,6 @@ func (a *Agent) link() (*link.Conn, <-chan struct{}) {
 		return nil, a.up
 	}
 	return a.ctl, a.down
-}
-
-// heard tells when the server was last heard of: now, as long as there is a control link.
-func (a *Agent) heard() time.Time {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.ctl != nil {
-		return time.Now()
-	}
-	return a.lost
 }
 
 // beats sends the machine's load now and then, without a goroutine that waits; the Conn itself keeps the link alive. The

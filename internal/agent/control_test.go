@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -112,22 +113,23 @@ func TestOrdersOfStrangersAreNotObeyed(t *testing.T) {
 	}
 }
 
-// TestWithoutAnyServer sees the agent end a session by itself, and not before its grace.
+// TestWithoutAnyServer sees the agent end a session by itself when its lease runs out, and not before.
 func TestWithoutAnyServer(t *testing.T) {
 	w := newWorld(t)
-	w.change = func(o *agent.Options) { o.OrphanExtra = time.Millisecond }
 	w.start(agent.Config{})
 	l := w.link()
 	params := []byte(`{"argv":["sh","-c","echo $$; exec sleep 1000"]}`)
 	o := w.offerOf(l, sess.NewSessionID(), sess.KindExec, params)
-	o.GraceMS = 500
+	o.LeaseMS = 1500
 	w.send(l, o, w.broker)
-	l.next(t, wire.ControlAccept)
+	if m := l.next(t, wire.ControlAccept); m.LeaseMS != 1500 {
+		t.Errorf("the agent says that the lease is %d ms", m.LeaseMS)
+	}
 	s := w.client(o.Session, sess.Params{}, params)
 	pid, _ := strconv.Atoi(strings.TrimSpace(s.expect(wire.ChannelMain, "\n")))
-	pauseFor(t.Context(), 700*time.Millisecond)
+	pauseFor(t.Context(), 2*time.Second)
 	if !alive(pid) {
-		t.Fatal("ended though the server was there")
+		t.Fatal("ended though the server was there: it says nothing by itself, and has to be asked")
 	}
 	w.mu.Lock()
 	w.refuse = &wire.Control{T: wire.ControlRefuse, Code: sess.CodeUnavailable, Message: "starting"}
@@ -136,8 +138,21 @@ func TestWithoutAnyServer(t *testing.T) {
 	l.Close()
 	w.relay(s.id).cut(sess.SideAgent)
 	eventually(t, "the session is ended", func() bool { return !alive(pid) })
-	if d := time.Since(began); d < 500*time.Millisecond {
-		t.Errorf("ended after %v, before its grace", d)
+	if d := time.Since(began); d < 900*time.Millisecond { // the last word may have come half a second before
+		t.Errorf("ended after %v, before its lease", d)
+	}
+	w.mu.Lock()
+	w.refuse = nil
+	w.mu.Unlock()
+	l = w.link()
+	w.mu.Lock()
+	hello := w.hellos[len(w.hellos)-1]
+	w.mu.Unlock()
+	if !slices.Contains(hello.Lapsed, o.Session) || slices.Contains(hello.Sessions, o.Session) {
+		t.Errorf("the next hello is %+v", hello)
+	}
+	if m := l.next(t, wire.ControlOver); m.Session != o.Session || m.Exit == nil || m.Exit.Reason != sess.EndServerLost {
+		t.Errorf("it says %+v", m)
 	}
 }
 

@@ -19,7 +19,7 @@ const (
 	// clockSkew is how far this machine's clock and the broker's may be apart before an offer counts as expired. The
 	// nonce is what keeps old offers from counting; this only finds mistakes.
 	clockSkew = 24 * time.Hour
-	maxGrace  = 24 * time.Hour
+	maxGrace  = sess.MaxGrace
 )
 
 // offered looks at an offer and accepts or rejects it.
@@ -36,7 +36,7 @@ func (a *Agent) offered(life context.Context, c *link.Conn, nonce string, m wire
 	}
 	if old := a.session(o.Session); old != nil && o.Nonce == nonce && bytes.Equal(old.offer.ParamsHash, o.ParamsHash) {
 		old.take(ticket{secret: m.Ticket, url: m.URL}) // the server does not know yet that we have it: a fresh ticket, then
-		a.accept(c, o.Session, old.account)
+		a.accept(c, old)
 		return
 	}
 	s, err := a.admit(life, nonce, o)
@@ -49,8 +49,8 @@ func (a *Agent) offered(life context.Context, c *link.Conn, nonce string, m wire
 		}
 		return
 	}
-	a.log.Info("session accepted", "session", o.Session, "by", o.By, "kind", o.Kind, "os_user", s.account.Name, "reason", o.Reason)
-	a.accept(c, o.Session, s.account)
+	a.log.Info("session accepted", "session", o.Session, "by", o.By, "kind", o.Kind, "os_user", s.account.Name, "reason", o.Reason, "lease", s.lease.time)
+	a.accept(c, s)
 	// Run waits for it through a.work, which add has counted up and drop counts down
 	go func() { //nolint:contextcheck // the session has a context of its own
 		s.run(ticket{secret: m.Ticket, url: m.URL})
@@ -60,8 +60,9 @@ func (a *Agent) offered(life context.Context, c *link.Conn, nonce string, m wire
 	a.count() // the session does not wait for a file
 }
 
-func (a *Agent) accept(c *link.Conn, id sess.SessionID, as process.Account) {
-	if err := c.WriteControl(wire.Control{T: wire.ControlAccept, Session: id, OSUser: as.Name}); err != nil {
+func (a *Agent) accept(c *link.Conn, s *session) {
+	m := wire.Control{T: wire.ControlAccept, Session: s.offer.Session, OSUser: s.account.Name, LeaseMS: s.lease.time.Milliseconds()}
+	if err := c.WriteControl(m); err != nil {
 		a.log.Debug("send accept", "error", err) // the ticket may work all the same
 	}
 }

@@ -9,8 +9,8 @@ import (
 // maxUnsaid bounds the ends of sessions that wait for a control link.
 const maxUnsaid = 256
 
-// over tells the server how the processes of a session ended that was ended before they were, and so has no stream any
-// more to state it on. Without a control link it is kept for the next.
+// over tells the server how the processes of a session ended that was ended before they were, by somebody or by its lease, and so has
+// no stream any more to state it on. Without a control link it is kept for the next.
 func (a *Agent) over(id sess.SessionID, exit sess.Exit) {
 	m := wire.Control{T: wire.ControlOver, Session: id, Exit: &exit}
 	if c, _ := a.link(); c != nil && c.WriteControl(m) == nil {

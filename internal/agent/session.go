@@ -38,21 +38,21 @@ type session struct {
 	gone     chan struct{} // closed when run has returned
 	ctx      context.Context
 	cancel   context.CancelCauseFunc // its cause says why it is over
+	lease    lease                   // watch's, once that runs
 
 	mu sync.Mutex // protects the following
 	// proc is the process, once it runs.
 	proc     *process.Process
-	hungup   bool      // asked to end softly
-	joined   bool      // a connection to a relay stands
-	parted   time.Time // when the last one broke
-	peer     bool      // a client is there
-	exitedAt time.Time // when the process ended; zero: it has not
+	hungup   bool       // asked to end softly
+	conn     *link.Conn // the connection to a relay; nil: none stands
+	peer     bool       // a client is there
+	exitedAt time.Time  // when the process ended; zero: it has not
 }
 
 func newSession(life context.Context, a *Agent, o wire.Offer, info sess.KindInfo, acc process.Account) *session {
 	s := &session{
 		a: a, offer: o, account: acc, log: a.log.With("session", o.Session),
-		tickets: make(chan ticket, 1), gone: make(chan struct{}), parted: time.Now(),
+		tickets: make(chan ticket, 1), gone: make(chan struct{}), lease: newLease(a.leaseOf(o.GraceMS, o.LeaseMS), a.opts.Clock),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(life)
 	window := uint64(sess.WindowBulk)
@@ -126,7 +126,7 @@ func (s *session) lastWords() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.joined && s.peer:
+	case s.conn != nil && s.peer:
 		return shutdownWait
 	case s.exitedAt.IsZero():
 		return hangupPatience
@@ -138,13 +138,13 @@ func (s *session) lastWords() time.Duration {
 var (
 	errDelivered = errors.New("everything is delivered")
 	errLinger    = errors.New("nobody fetched its last output in time")
-	errNoServer  = errors.New("no server was heard of for longer than the grace")
+	errNoServer  = errors.New("its lease ran out: no server was heard of for so long")
 )
 
-// watch returns when the session is over: delivered, ended, or nobody is left who could care.
+// watch returns when the session is over: delivered, ended, its lease has run out, or nobody fetches its last output.
 func (s *session) watch() {
-	grace := time.Duration(s.offer.GraceMS)*time.Millisecond + s.a.opts.OrphanExtra
-	t := time.NewTimer(grace)
+	linger := time.Duration(s.offer.GraceMS)*time.Millisecond + sess.LeaseExtra
+	t := time.NewTicker(s.lease.every())
 	defer t.Stop()
 	for {
 		select {
@@ -154,36 +154,29 @@ func (s *session) watch() {
 		case <-s.ctx.Done():
 			return
 		case <-t.C:
-			silent, lingers := s.idle()
 			switch {
-			case silent >= grace:
+			case !s.lease.lasts(s.voices()):
+				s.log.Warn("session ended by its lease: no server was heard of for so long", "lease", s.lease.time)
+				s.a.lapsed(s.offer.Session)
 				s.cancel(errNoServer)
 				return
-			case lingers >= grace:
+			case s.lingers() >= linger:
 				s.endpoint.Forget()
 				s.cancel(errLinger)
 				return
 			}
-			t.Reset(grace - max(silent, lingers))
 		}
 	}
 }
 
-// idle tells for how long no server was heard of, and for how long the process has been over with no client there.
-func (s *session) idle() (silent, lingers time.Duration) {
-	heard := s.a.heard()
+// lingers tells for how long the process has been over with no client there.
+func (s *session) lingers() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.joined {
-		heard = time.Now()
+	if s.exitedAt.IsZero() || s.conn != nil && s.peer {
+		return 0
 	}
-	if s.parted.After(heard) {
-		heard = s.parted
-	}
-	if !s.exitedAt.IsZero() && (!s.joined || !s.peer) {
-		lingers = time.Since(s.exitedAt)
-	}
-	return time.Since(heard), lingers
+	return time.Since(s.exitedAt)
 }
 
 // take keeps the latest ticket for join.
@@ -282,16 +275,16 @@ func (s *session) connect(t ticket) error {
 	if err != nil {
 		return fmt.Errorf("join: %w", err)
 	}
-	s.setJoined(true)
-	defer s.setJoined(false)
+	s.joined(c)
+	defer s.joined(nil)
 	return s.endpoint.Run(s.ctx, c)
 }
 
-func (s *session) setJoined(joined bool) {
+// joined notes the connection to a relay; nil: there is none any more.
+func (s *session) joined(c *link.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.joined, s.parted = joined, time.Now()
-	if !joined {
+	if s.conn = c; c == nil {
 		s.peer = false
 	}
 }

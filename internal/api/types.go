@@ -292,6 +292,7 @@ type Session struct {
 	EndMessage     string              `json:"end_message,omitempty"`
 	Exit           *sess.Exit          `json:"exit,omitempty"`
 	GraceMS        int64               `json:"grace_ms"`
+	LeaseMS        int64               `json:"lease_ms"` // after which its agent ends it by itself when it hears of no server
 	RecordingState sess.RecordingState `json:"recording_state"`
 	Connected      int64               `json:"connected"`          // how many are connected to it now
 	Controls       *sess.Effective     `json:"controls,omitempty"` // that hold for it, and where each comes from; none: nothing does

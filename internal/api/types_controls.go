@@ -10,6 +10,7 @@ type ControlsSet struct {
 	IdleSeconds  *int64 `json:"idle_seconds,omitempty" minimum:"0"`
 	MaxSeconds   *int64 `json:"max_seconds,omitempty" minimum:"0"`
 	GraceSeconds *int64 `json:"grace_seconds,omitempty" minimum:"0"`
+	LeaseSeconds *int64 `json:"lease_seconds,omitempty" minimum:"0"`
 	EndWithLogin *bool  `json:"end_with_login,omitempty"`
 
 	Sessions    *int64 `json:"sessions,omitempty" minimum:"0"`
@@ -31,6 +32,7 @@ func (s ControlsSet) Apply(c *sess.Controls) {
 	change(&c.IdleSeconds, s.IdleSeconds)
 	change(&c.MaxSeconds, s.MaxSeconds)
 	change(&c.GraceSeconds, s.GraceSeconds)
+	change(&c.LeaseSeconds, s.LeaseSeconds)
 	change(&c.EndWithLogin, s.EndWithLogin)
 	change(&c.Sessions, s.Sessions)
 	change(&c.Connections, s.Connections)

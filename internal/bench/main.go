@@ -30,6 +30,9 @@ func run(args []string) error {
 	if len(args) > 1 && args[0] == "splice" {
 		return splice(args[1], args[2:])
 	}
+	if len(args) > 1 && args[0] == "ticking" {
+		return ticking(args[1])
+	}
 	o, err := parseOptions(args, os.Stderr)
 	if err != nil {
 		return err
@@ -116,6 +119,7 @@ type bench struct {
 	systems []*system
 	results *results
 	ends    []func() // what to undo at the end, in reverse order
+	locks   *lockWorld
 }
 
 func (b *bench) say(format string, args ...any) {
@@ -133,14 +137,26 @@ var tests = []struct {
 	name  string
 	setUp func(*bench) error
 	one   func(*bench, *system, int) error
-	limit int // of rounds, 0 for none
+	limit int  // of rounds, 0 for none
+	alone bool // compared with nothing, and run only if it is asked for
 }{
-	{"echo", nil, (*bench).keyEcho, 0},
-	{"sessions", nil, (*bench).crowd, 2}, // before the heaps have grown with bulk
-	{"output", (*bench).makeText, (*bench).terminalOutput, 0},
-	{"start", nil, (*bench).startUp, 0},
-	{"bulk", (*bench).makeRandom, (*bench).bulk, 3},
-	{"interrupt", nil, (*bench).interrupt, 0},
+	{"echo", nil, (*bench).keyEcho, 0, false},
+	{"sessions", nil, (*bench).crowd, 2, false}, // before the heaps have grown with bulk
+	{"output", (*bench).makeText, (*bench).terminalOutput, 0, false},
+	{"start", nil, (*bench).startUp, 0, false},
+	{"bulk", (*bench).makeRandom, (*bench).bulk, 3, false},
+	{"interrupt", nil, (*bench).interrupt, 0, false},
+	{"lock", (*bench).makeLockWorld, (*bench).lock, 3, true},
+}
+
+// compares reports whether anything is measured of others, too.
+func (b *bench) compares() bool {
+	for _, t := range tests {
+		if !t.alone && (len(b.only) == 0 || slices.Contains(b.only, t.name)) {
+			return true
+		}
+	}
+	return false
 }
 
 func testNames() []string {
@@ -155,7 +171,7 @@ func testNames() []string {
 // meets all systems alike.
 func (b *bench) measure() error {
 	for _, t := range tests {
-		if len(b.only) > 0 && !slices.Contains(b.only, t.name) {
+		if (len(b.only) > 0 || t.alone) && !slices.Contains(b.only, t.name) {
 			continue
 		}
 		if t.setUp != nil {

@@ -102,6 +102,16 @@ func trim(s string) string { return strings.TrimRight(strings.TrimRight(s, "0"),
 
 // markdown writes the tables.
 func (b *bench) markdown(w io.Writer) {
+	if b.compares() {
+		b.comparison(w)
+	}
+	b.lockTable(w)
+	b.processTable(w, "CPU seconds per GiB, by process", []string{"stdout", "stdin", "stdout_random", "stdin_random"})
+	b.processTable(w, "MiB per session, by process", []string{"memory"})
+}
+
+// comparison writes the table of all systems.
+func (b *bench) comparison(w io.Writer) {
 	r := b.results
 	fmt.Fprintf(w, "Medians of %d rounds (bulk at most 3, sessions at most 2); in parentheses the median of the ratios to `ssh` in the same round.\n\n", b.rounds)
 	fmt.Fprint(w, "| what | bare PTY | ssh | ssh -J | TLS splice | sess | target | met |\n|---|---|---|---|---|---|---|---|\n")
@@ -124,8 +134,6 @@ func (b *bench) markdown(w io.Writer) {
 		ratio := r.ratio(m.id, ours, m.baseID(), sshDirect)
 		fmt.Fprintf(w, " %s | %s |\n", m.goal(), m.verdict(r.median(m.id, ours), ratio))
 	}
-	b.processTable(w, "CPU seconds per GiB, by process", []string{"stdout", "stdin", "stdout_random", "stdin_random"})
-	b.processTable(w, "MiB per session, by process", []string{"memory"})
 }
 
 // processTable shows the shares of processes, a column for each metric.
@@ -221,6 +229,7 @@ func (b *bench) document(began time.Time) document {
 			d.Metrics = append(d.Metrics, md)
 		}
 	}
+	d.Metrics = append(d.Metrics, b.lockDocument()...)
 	for _, p := range b.results.order {
 		d.Parts = append(d.Parts, partDocument{p.metric, p.system, p.process, b.results.parts[p]})
 	}

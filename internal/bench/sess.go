@@ -54,6 +54,10 @@ func (b *bench) prepare() error {
 		return fmt.Errorf("sess: %w", err)
 	}
 	b.idleMemory(sess) // before any session
+	if !b.compares() {
+		b.systems = []*system{sess}
+		return sess.check()
+	}
 	ssh, err := b.startSSH()
 	if err != nil {
 		return fmt.Errorf("ssh: %w", err)

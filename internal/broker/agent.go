@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -125,6 +126,7 @@ type errands struct {
 	lost  []store.Session  // it should run them and does not
 	over  []sess.SessionID // it has them and they are over
 	blame sess.EndReason   // what became of the lost
+	lapse []sess.SessionID // but of these: it says that it ended them by their lease
 }
 
 // admit checks who an agent is and enters its link.
@@ -158,7 +160,7 @@ func (s *Service) admit(ctx context.Context, conn ControlConn, nonce string, h w
 		}
 		link = newLink(i, nonce, conn, h.Sessions)
 		todo, err = s.compare(ctx, tx.Tx, i, h.Sessions)
-		todo.blame = sess.EndAgentLost
+		todo.blame, todo.lapse = sess.EndAgentLost, h.Lapsed
 		if before.Boot == i.Boot && !s.links.known(i.ID) {
 			// The same agent process, and this server is new: the agent gave the session up because no server was there.
 			todo.blame = sess.EndServerLost
@@ -245,6 +247,9 @@ func (s *Service) settled(ctx context.Context, l *agentLink, todo errands) error
 	}
 	for _, lost := range todo.lost {
 		e := ending{reason: todo.blame, who: sess.System(lost.Org)}
+		if slices.Contains(todo.lapse, lost.ID) {
+			e = leaseOver(lost)
+		}
 		err := s.endIf(ctx, lost.Org, lost.ID, e, func(r *store.Session) (ending, error) {
 			if r.AgentRedeemed != lost.AgentRedeemed {
 				return e, errNotNow

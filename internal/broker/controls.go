@@ -50,6 +50,7 @@ func (s *Service) control(ctx context.Context, tx *gate.Tx, r *store.Session, on
 		return false, nil
 	}
 	hold(r, e)
+	r.LeaseMS = e.Lease(r.Kind).Milliseconds()
 	return true, nil
 }
 

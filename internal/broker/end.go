@@ -260,7 +260,7 @@ func endFrame(r store.Session) wire.EndFrame {
 func endText(r store.Session) string {
 	text := map[sess.EndReason]string{
 		sess.EndExit: "its command ended", sess.EndEnded: "it was ended", sess.EndAgentLost: "its agent lost it: the agent was restarted or died",
-		sess.EndAgentGone:   "its instance was not heard of for longer than the grace",
+		sess.EndAgentGone:   "its instance was not heard of for too long",
 		sess.EndDetached:    "nobody was attached for longer than the grace",
 		sess.EndRejected:    "the instance refused it",
 		sess.EndNoAgent:     "the instance did not take it in time",
@@ -273,7 +273,7 @@ func endText(r store.Session) string {
 		sess.EndRecording:   "it could not be recorded",
 		sess.EndTimeout:     "its time was up",
 		sess.EndUnmoderated: "no moderator was there",
-		sess.EndServerLost:  "the server was away for longer than the grace",
+		sess.EndServerLost:  "its lease ran out: its instance heard of no server for so long",
 
 		sess.EndIdle:         "it was idle for too long",
 		sess.EndMaxDuration:  "it ran for as long as it may",

@@ -159,10 +159,14 @@ func (s *Service) attend(ctx context.Context, x life, now time.Time) error {
 	if at := s.links.since(x.instance); at.After(gone) {
 		gone = at
 	}
-	if now.Sub(gone) < x.grace {
+	limit, name := x.grace, "grace"
+	if x.lease < limit { // its agent has ended it by now
+		limit, name = x.lease, "lease"
+	}
+	if now.Sub(gone) < limit {
 		return nil
 	}
-	e := ending{reason: sess.EndAgentGone, who: sess.System(x.org)}
+	e := ending{reason: sess.EndAgentGone, who: sess.System(x.org), message: fmt.Sprintf("its %s is %s", name, sess.FormatDuration(limit))}
 	err := s.endIf(ctx, x.org, x.id, e, func(r *store.Session) (ending, error) {
 		if r.Node != s.node {
 			s.lives.drop(x.id)

@@ -32,7 +32,7 @@ type agentLink struct {
 
 	mu      sync.Mutex // protects the following
 	held    map[sess.SessionID]bool
-	ran     map[sess.SessionID]string // the users that sessions run as, in the agent's words
+	ran     map[sess.SessionID]taken // how it runs sessions, in its own words
 	offered map[sess.SessionID]bool
 	load    []byte // JSON wire.Load; nil: nothing new
 	seen    bool   // something came since the last note
@@ -41,7 +41,7 @@ type agentLink struct {
 func newLink(i store.Instance, nonce string, conn ControlConn, sessions []sess.SessionID) *agentLink {
 	l := &agentLink{
 		org: i.Org, instance: i.ID, name: i.Name, number: i.Link, nonce: nonce, conn: conn, out: make(chan wire.Control, maxQueued),
-		gone: make(chan struct{}), held: map[sess.SessionID]bool{}, ran: map[sess.SessionID]string{}, offered: map[sess.SessionID]bool{},
+		gone: make(chan struct{}), held: map[sess.SessionID]bool{}, ran: map[sess.SessionID]taken{}, offered: map[sess.SessionID]bool{},
 	}
 	for _, id := range sessions {
 		l.hold(id)

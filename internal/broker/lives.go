@@ -17,6 +17,7 @@ type life struct {
 	user     sess.UserID
 	instance sess.InstanceID
 	grace    time.Duration
+	lease    time.Duration
 	state    sess.State
 	endedAt  time.Time
 
@@ -52,7 +53,7 @@ func (l *lives) add(r store.Session, now time.Time) {
 }
 
 func (x *life) update(r store.Session, now time.Time) {
-	x.state, x.grace = r.State, grace(r)
+	x.state, x.grace, x.lease = r.State, grace(r), lease(r)
 	x.note(r, now)
 	if r.EndedAt != nil {
 		x.endedAt = store.Time(*r.EndedAt)

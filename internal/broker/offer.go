@@ -29,7 +29,7 @@ func (s *Service) offerOf(l *agentLink, r store.Session, params []byte, token st
 	hash := sha256.Sum256(params)
 	signed, err := wire.Sign(s.key, wire.PurposeOffer, wire.Offer{
 		Nonce: l.nonce, Instance: r.Instance, Session: r.ID, Kind: r.Kind, OSUser: r.OSUser, ParamsHash: hash[:],
-		Expires: s.now().Add(sess.TicketTTL).Unix(), GraceMS: r.GraceMS, By: r.UserName, Reason: r.Reason, Programs: true,
+		Expires: s.now().Add(sess.TicketTTL).Unix(), GraceMS: r.GraceMS, LeaseMS: lease(r).Milliseconds(), By: r.UserName, Reason: r.Reason, Programs: true,
 	})
 	if err != nil {
 		return wire.Control{}, err

@@ -11,7 +11,8 @@ import (
 )
 
 // exitAfterEnd notes how the processes of a session ended that had been ended before they were: by an admin, a lock, its
-// time. It changes nothing of the end, and a status that is on record stays.
+// time. It changes nothing of the end, and a status that is on record stays. A session that lives is over if the agent says
+// that it ended it because its lease ran out.
 func (s *Service) exitAfterEnd(ctx context.Context, l *agentLink, c wire.Control) error {
 	if c.Exit == nil {
 		return nil
@@ -25,17 +26,29 @@ func (s *Service) exitAfterEnd(ctx context.Context, l *agentLink, c wire.Control
 	if err != nil {
 		return fmt.Errorf("encode exit: %w", err)
 	}
+	var after store.Session
+	var e ending
+	first := false
 	err = s.db.Write(ctx, func(tx *store.Tx) error {
+		first = false
 		r, err := lock(ctx, tx, l.org, c.Session)
 		if isNotFound(err) {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		if r.Instance != l.instance || r.State != sess.StateEnded || r.Exit != "" {
+		lives := r.State != sess.StateEnded
+		if r.Instance != l.instance || r.Exit != "" || lives && (exit.Reason != sess.EndServerLost || r.Node != s.node) {
 			return nil
 		}
 		r.Exit = string(body)
+		if lives {
+			e = leaseOver(*r)
+			if first, err = s.finish(ctx, tx, r, e); err != nil {
+				return err
+			}
+		}
+		after = *r
 		if err := s.noteSpent(ctx, tx, r, exit); err != nil {
 			return err
 		}
@@ -47,5 +60,13 @@ func (s *Service) exitAfterEnd(ctx context.Context, l *agentLink, c wire.Control
 	if err != nil {
 		return fmt.Errorf("note exit: %w", err)
 	}
+	if first {
+		s.carryOut(after, e)
+	}
 	return nil
+}
+
+// leaseOver is the end of a session whose agent heard of no server for as long as its lease.
+func leaseOver(r store.Session) ending {
+	return ending{reason: sess.EndServerLost, message: "its lease is " + sess.FormatDuration(lease(r)), who: sess.System(r.Org)}
 }

@@ -98,11 +98,13 @@ type found struct {
 	ways      []way
 	users     []sess.UserID     // only theirs; nil: anybody's
 	instances []sess.InstanceID // only there; nil: anywhere
+	tag       [2]string         // only those with this name and value; empty: with any or none
 }
 
 // wants reports whether a row fits what the statements don't look at.
 func (f found) wants(r store.Session) bool {
-	return (f.users == nil || slices.Contains(f.users, r.UserID)) && (f.instances == nil || slices.Contains(f.instances, r.Instance))
+	return (f.users == nil || slices.Contains(f.users, r.UserID)) && (f.instances == nil || slices.Contains(f.instances, r.Instance)) &&
+		(f.tag[0] == "" || tagsOf(r)[f.tag[0]] == f.tag[1])
 }
 
 // find looks up what a query names and chooses the ways in; false: nothing can fit.
@@ -124,6 +126,12 @@ func (q sessionQuery) find(ctx context.Context, tx *gate.Tx) (found, bool, error
 	if !q.since.IsZero() {
 		f.params.Since = store.Micros(q.since)
 	}
+	if q.tag != "" {
+		var err error
+		if f.tag[0], f.tag[1], err = sess.ParseTag(q.tag); err != nil {
+			return f, false, err
+		}
+	}
 	for _, look := range []func(context.Context, *gate.Tx, *found) error{q.findUsers, q.findInstances, q.findProject} {
 		if err := look(ctx, tx, &f); err != nil {
 			if isNotFound(err) {
@@ -132,8 +140,8 @@ func (q sessionQuery) find(ctx context.Context, tx *gate.Tx) (found, bool, error
 			return f, false, err
 		}
 	}
-	err := f.choose(tx, q, see)
-	return f, true, err
+	f.choose(tx, see)
+	return f, true, nil
 }
 
 func (q sessionQuery) findUsers(ctx context.Context, tx *gate.Tx, f *found) error {
@@ -210,20 +218,16 @@ func (q sessionQuery) findProject(ctx context.Context, tx *gate.Tx, f *found) er
 }
 
 // choose picks the ways in that have the fewest rows of no use: who sees little must not wait for what they don't see.
-func (f *found) choose(tx *gate.Tx, q sessionQuery, see policy.Scope) error {
+func (f *found) choose(tx *gate.Tx, see policy.Scope) {
 	switch {
-	case q.tag != "":
-		name, value, err := sess.ParseTag(q.tag)
-		if err != nil {
-			return err
-		}
-		f.ways = append(f.ways, func(ctx context.Context, p store.PageSessionsParams) ([]store.Session, error) {
-			p.Key, p.Value = name, value
-			return tx.PageSessionsOfTag(ctx, store.PageSessionsOfTagParams(p))
-		})
 	case f.params.State == "live": // there are few
 		f.ways = append(f.ways, func(ctx context.Context, p store.PageSessionsParams) ([]store.Session, error) {
 			return tx.PageLiveSessions(ctx, store.PageLiveSessionsParams(p))
+		})
+	case f.tag[0] != "":
+		f.ways = append(f.ways, func(ctx context.Context, p store.PageSessionsParams) ([]store.Session, error) {
+			p.Key, p.Value = f.tag[0], f.tag[1]
+			return tx.PageSessionsOfTag(ctx, store.PageSessionsOfTagParams(p))
 		})
 	case len(f.users) > 0 && len(f.users) <= maxWays:
 		for _, u := range f.users {
@@ -250,7 +254,6 @@ func (f *found) choose(tx *gate.Tx, q sessionQuery, see policy.Scope) error {
 			f.ways = append(f.ways, ofUser(tx, tx.Who().User))
 		}
 	}
-	return nil
 }
 
 func ofUser(tx *gate.Tx, u sess.UserID) way {

@@ -111,6 +111,10 @@ func (h *history) questions() []question {
 		{"org admin, on an instance", h.root, api.SessionsIn{State: "all", Instance: "rare"}, 20, 20},
 		{"org admin, in a project", h.root, api.SessionsIn{State: "all", Project: "rare"}, 20, 20},
 		{"org admin, by label", h.root, api.SessionsIn{State: "all", Label: []string{"tier=gold"}}, full, 100},
+		{"org admin, by a rare tag", h.root, api.SessionsIn{State: "all", Tag: "ticket=rare"}, 20, 20},
+		{"org admin, by a common tag", h.root, api.SessionsIn{State: "all", Tag: "ci=nightly"}, full, h.n / 10},
+		{"org admin, live, by a common tag", h.root, api.SessionsIn{Tag: "ci=nightly"}, 0, 0},
+		{"org admin, by a tag that nothing has", h.root, api.SessionsIn{State: "all", Tag: "ticket=none"}, 0, 0},
 		{"org admin, of a kind", h.root, api.SessionsIn{State: "all", Kind: sess.KindShell}, full, h.n - 20 - 100},
 		{"admin of a project with few", h.few, api.SessionsIn{State: "all"}, 20, 20},
 		{"admin of a project with few, live", h.few, api.SessionsIn{}, 0, 0},
@@ -174,6 +178,16 @@ func (h *history) fill(tb testing.TB, raw *sql.DB) {
 		columns, h.n, h.org, rare, gold, live, h.rareInstance, h.labelledInst, h.instance, h.rare, h.plenty, bobs, h.bob.User, h.alice.User)
 	if _, err := raw.ExecContext(tb.Context(), query); err != nil {
 		tb.Fatal(err)
+	}
+	for tag, where := range map[[2]string]string{{"ticket", "rare"}: fmt.Sprintf("instance = '%s'", h.rareInstance), {"ci", "nightly"}: "created_at % 10000 = 5000"} {
+		for _, query := range []string{
+			fmt.Sprintf("INSERT INTO session_tag (org, session, name, value, created_at) SELECT org, id, '%s', '%s', created_at FROM session WHERE %s", tag[0], tag[1], where),
+			fmt.Sprintf(`UPDATE session SET tags = '{"%s":"%s"}' WHERE %s`, tag[0], tag[1], where),
+		} {
+			if _, err := raw.ExecContext(tb.Context(), query); err != nil {
+				tb.Fatal(err)
+			}
+		}
 	}
 	if _, err := raw.ExecContext(tb.Context(), "ANALYZE"); err != nil {
 		tb.Fatal(err)

@@ -39,13 +39,13 @@ func (s *Service) Present(ctx context.Context, org sess.OrgID, id sess.SessionID
 		}
 		before := r.State
 		started := move(r, side, here, us)
-		after = *r
 		if err := save(ctx, tx, r); err != nil {
 			return err
 		}
 		if err := s.noteRanAs(ctx, tx, r); err != nil {
 			return err
 		}
+		after = *r
 		return s.presenceEvents(ctx, tx, *r, before, started)
 	})
 	if err != nil {

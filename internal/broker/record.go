@@ -34,7 +34,7 @@ func describe(ctx context.Context, tx *store.Tx, r *store.Session, tags map[stri
 		return fmt.Errorf("describe session: %w", err)
 	}
 	for name, value := range tags {
-		if err := tx.InsertSessionTag(ctx, r.Org, r.ID, name, value); err != nil {
+		if err := tx.InsertSessionTag(ctx, store.InsertSessionTagParams{Org: r.Org, Session: r.ID, Name: name, Value: value, CreatedAt: r.CreatedAt}); err != nil {
 			return fmt.Errorf("insert tag: %w", err)
 		}
 	}
@@ -88,17 +88,23 @@ func (s *Service) noteJoin(ctx context.Context, tx *store.Tx, r *store.Session, 
 	return nil
 }
 
-// runs notes the user that the agent runs a session as: its word, so there is a limit to how much of it is kept.
-func (l *agentLink) runs(id sess.SessionID, as string) {
+// taken is how an agent took a session: the user that it runs as, and its lease there.
+type taken struct {
+	as      string
+	leaseMS int64
+}
+
+// runs notes how the agent runs a session: its word, so there is a limit to how much of it is kept.
+func (l *agentLink) runs(id sess.SessionID, how taken) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if as != "" && l.held[id] && len(l.ran) < maxHeld {
-		l.ran[id] = as
+	if how.as != "" && l.held[id] && len(l.ran) < maxHeld {
+		l.ran[id] = how
 	}
 }
 
 // ranAs gives what runs noted.
-func (l *agentLink) ranAs(id sess.SessionID) string {
+func (l *agentLink) ranAs(id sess.SessionID) taken {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.ran[id]
@@ -107,7 +113,7 @@ func (l *agentLink) ranAs(id sess.SessionID) string {
 // accepted keeps what an agent says of a session that it accepted. The row gets it with the agent's join, which comes a moment
 // later and costs a transaction anyway; here only when the join was faster.
 func (s *Service) accepted(ctx context.Context, l *agentLink, c wire.Control) error {
-	l.runs(c.Session, clean(c.OSUser, maxHostText))
+	l.runs(c.Session, taken{clean(c.OSUser, maxHostText), c.LeaseMS})
 	if c.OSUser == "" || !s.lives.agentHere(c.Session) {
 		return nil
 	}
@@ -124,16 +130,21 @@ func (s *Service) accepted(ctx context.Context, l *agentLink, c wire.Control) er
 	return nil
 }
 
-// noteRanAs writes the user that a session runs as, once the agent has said it.
+// noteRanAs writes the user that a session runs as, once the agent has said it, and its lease, which the instance's owner may
+// have made shorter.
 func (s *Service) noteRanAs(ctx context.Context, tx *store.Tx, r *store.Session) error {
 	l := s.links.get(r.Instance)
 	if r.RanAs != "" || l == nil || l.org != r.Org {
 		return nil
 	}
-	if r.RanAs = l.ranAs(r.ID); r.RanAs == "" {
+	how := l.ranAs(r.ID)
+	if r.RanAs = how.as; r.RanAs == "" {
 		return nil
 	}
-	if err := tx.SetSessionRanAs(ctx, r.Org, r.ID, r.RanAs); err != nil {
+	if ms := how.leaseMS; ms > 0 && ms < lease(*r).Milliseconds() {
+		r.LeaseMS = ms
+	}
+	if err := tx.SetSessionRanAs(ctx, r.Org, r.ID, r.RanAs, r.LeaseMS); err != nil {
 		return fmt.Errorf("note user of session: %w", err)
 	}
 	return nil

@@ -51,6 +51,14 @@ func noSession(ref string) error {
 
 func grace(r store.Session) time.Duration { return time.Duration(r.GraceMS) * time.Millisecond }
 
+// lease is how long a session lives on, on its instance, without word from a server. Rows of before there were leases have none.
+func lease(r store.Session) time.Duration {
+	if r.LeaseMS <= 0 {
+		return grace(r) + sess.LeaseExtra
+	}
+	return time.Duration(r.LeaseMS) * time.Millisecond
+}
+
 // tail reports whether a session ended by itself with output or a status that nobody has fetched yet, so that both sides
 // may still join: until then its ending is not complete for its owner.
 func tail(r store.Session, now time.Time) bool {
@@ -125,7 +133,7 @@ func public(r store.Session) api.Session {
 		InstanceAddr: r.InstanceAddr, User: r.UserID, UserName: r.UserName, Credential: r.Credential, OSUser: r.OSUser,
 		ClientAddr: r.ClientAddr, Reason: r.Reason, Command: command(r), CreatedAt: store.Time(r.CreatedAt),
 		StartedAt: timePtr(r.StartedAt), DetachedAt: timePtr(r.DetachedAt), EndedAt: timePtr(r.EndedAt),
-		EndReason: r.EndReason, EndedBy: r.EndedBy, EndMessage: r.EndMessage, Exit: exitOf(r), GraceMS: r.GraceMS,
+		EndReason: r.EndReason, EndedBy: r.EndedBy, EndMessage: r.EndMessage, Exit: exitOf(r), GraceMS: r.GraceMS, LeaseMS: lease(r).Milliseconds(),
 		RecordingState: r.Recording, Controls: shownControls(r),
 		Project: r.Project, CredentialID: r.CredentialID, IDP: r.IDPName, MFAAt: timePtr(r.MFAAt),
 		RanAs: r.RanAs, Host: hostOf(r), Tags: tagsOf(r), Bytes: sess.Traffic{In: r.BytesIn, Out: r.BytesOut, Err: r.BytesErr},

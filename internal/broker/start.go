@@ -150,7 +150,7 @@ func (s *Service) insert(ctx context.Context, tx *store.Tx, r *store.Session, p 
 		Org: r.Org, ID: r.ID, Kind: r.Kind, Instance: r.Instance, InstanceName: r.InstanceName, Project: r.Project,
 		Hostname: r.Hostname, InstanceAddr: r.InstanceAddr, UserID: r.UserID, UserName: r.UserName, Credential: r.Credential,
 		CredentialID: r.CredentialID, ClientAddr: r.ClientAddr, OSUser: r.OSUser, Reason: r.Reason, Command: r.Command, Tty: r.Tty,
-		OwnerKey: r.OwnerKey, Node: r.Node, GraceMS: r.GraceMS, CreatedAt: r.CreatedAt, MFAAt: r.MFAAt, IDP: r.IDP,
+		OwnerKey: r.OwnerKey, Node: r.Node, GraceMS: r.GraceMS, CreatedAt: r.CreatedAt, MFAAt: r.MFAAt, IDP: r.IDP, LeaseMS: r.LeaseMS,
 	}); err != nil {
 		return "", "", fmt.Errorf("insert session: %w", err)
 	}

@@ -85,7 +85,7 @@ func insertTook(ctx context.Context, tx *store.Tx, x took) error {
 		return err
 	}
 	for name, value := range x.tags {
-		if err := tx.InsertSessionTag(ctx, x.Org, x.ID, name, value); err != nil {
+		if err := tx.InsertSessionTag(ctx, store.InsertSessionTagParams{Org: x.Org, Session: x.ID, Name: name, Value: value, CreatedAt: x.CreatedAt}); err != nil {
 			return err
 		}
 	}

@@ -18,7 +18,7 @@ const noLimit = "none"
 // controlFlags are the controls of a role as flags.
 type controlFlags struct {
 	osUsers, kinds                    []string
-	idle, longest, grace              string
+	idle, longest, grace, lease       string
 	withLogin, reason                 bool
 	sessions, connections, moderators string
 	recording, input                  string
@@ -32,6 +32,7 @@ func (f *controlFlags) add(c *cobra.Command) {
 	fl.StringVar(&f.idle, "idle-timeout", "", "end a session after this `TIME` without input: 15m is a good one")
 	fl.StringVar(&f.longest, "max-duration", "", "end a session that ran for this `TIME`")
 	fl.StringVar(&f.grace, "grace", "", "end a session whose owner is away for this `TIME`; none: as its kind says")
+	fl.StringVar(&f.lease, "lease", "", "end a session whose agent hears of no server for this `TIME`; none: a minute more than its grace")
 	fl.BoolVar(&f.withLogin, "end-with-login", false, "end a session when the login or key that started it ends or runs out")
 	fl.StringVar(&f.sessions, "max-sessions", "", "let each holder have only `N` sessions at a time")
 	fl.StringVar(&f.connections, "max-connections", "", "let each holder be connected to only `N` sessions at a time")
@@ -64,6 +65,7 @@ func (f *controlFlags) read(cmd *cobra.Command) (api.ControlsSet, error) {
 		{"idle-timeout", f.idle, &s.IdleSeconds, seconds},
 		{"max-duration", f.longest, &s.MaxSeconds, seconds},
 		{"grace", f.grace, &s.GraceSeconds, seconds},
+		{"lease", f.lease, &s.LeaseSeconds, seconds},
 		{"max-sessions", f.sessions, &s.Sessions, count},
 		{"max-connections", f.connections, &s.Connections, count},
 		{"moderators", f.moderators, &s.Moderators, count},
@@ -143,7 +145,7 @@ func controlFields(e sess.Effective) []field {
 		name    string
 		control sess.Control
 		n       int64
-	}{{"Idle timeout", sess.ControlIdle, e.IdleSeconds}, {"Longest", sess.ControlMax, e.MaxSeconds}, {"Grace limit", sess.ControlGrace, e.GraceSeconds}} {
+	}{{"Idle timeout", sess.ControlIdle, e.IdleSeconds}, {"Longest", sess.ControlMax, e.MaxSeconds}, {"Grace limit", sess.ControlGrace, e.GraceSeconds}, {"Lease limit", sess.ControlLease, e.LeaseSeconds}} {
 		if x.n > 0 {
 			add(x.name, x.control, sess.FormatDuration(time.Duration(x.n)*time.Second))
 		}

@@ -78,7 +78,7 @@ func (s *Session) ended(f wire.EndFrame) error {
 	case sess.EndUnmoderated:
 		message, hint = "the session ended because no moderator was there", "ask somebody to: sessctl session share SESSION --role moderator --with USER"
 	case sess.EndServerLost:
-		message, hint = "the server was away for longer than the session lives on by itself", again
+		message, hint = s.Instance+" heard of no server for longer than the session's lease, and ended it", again
 	case sess.EndIdle:
 		message, hint = "the session was idle for too long", again
 	case sess.EndMaxDuration:

@@ -100,12 +100,23 @@ func (x *job) Write(p []byte) (int, error) {
 // exec runs a command through the client's proxy, with in as its input.
 func (r *rough) exec(in io.Reader, argv ...string) *job {
 	r.t.Helper()
+	return r.run(in, r.client.env(), argv...)
+}
+
+// direct runs a command as the admin's client does all else.
+func (r *rough) direct(argv ...string) *job {
+	r.t.Helper()
+	return r.run(nil, nil, argv...)
+}
+
+func (r *rough) run(in io.Reader, env []string, argv ...string) *job {
+	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
 	r.t.Cleanup(cancel)
 	reason := fmt.Sprintf("%s %d", r.t.Name(), reasons.Add(1))
 	x := &job{t: r.t, reason: reason, stderr: &buffer{}, sum: sha256.New(), done: make(chan struct{})}
 	x.cmd = r.ctl(ctx, append([]string{"exec", "--reason", reason, "web-1", "--"}, argv...)...)
-	x.cmd.Env = append(x.cmd.Env, r.client.env()...)
+	x.cmd.Env = append(x.cmd.Env, env...)
 	x.cmd.Stdout, x.cmd.Stderr, x.cmd.Stdin = x, x.stderr, in
 	if err := x.cmd.Start(); err != nil {
 		r.t.Fatal(err)

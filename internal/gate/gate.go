@@ -143,6 +143,9 @@ func (g *Gate) read(ctx context.Context, who sess.Principal, act policy.Action, 
 	if rerr := g.recordAlone(ctx, tx); rerr != nil {
 		return rerr
 	}
+	if err == nil {
+		tx.pass(ctx)
+	}
 	return err
 }
 

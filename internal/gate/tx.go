@@ -26,6 +26,7 @@ type Tx struct {
 	refusal error
 
 	standing   Standing
+	decided    policy.Resource                                  // what was decided about, before it was completed
 	things     func(sess.OrgID, sess.InstanceID) (thing, error) // loads what rules may ask of a session's instance, once each
 	incomplete error                                            // that went wrong
 }
@@ -101,6 +102,7 @@ func (tx *Tx) decide(ctx context.Context, find finder) error {
 	if err != nil {
 		return err
 	}
+	tx.decided = on
 	on = tx.complete(on)
 	if tx.incomplete != nil {
 		return tx.incomplete

@@ -77,22 +77,23 @@ func (s *Service) keepAdmin(ctx context.Context, tx *gate.Tx, change func() erro
 	return changeRules(ctx, tx)
 }
 
-// lastAdmin runs a change that takes something away, and says whether it took the last org admin away.
+// lastAdmin runs a change that takes something away, and says whether it took the last org admin away. Who is locked out for good
+// is none.
 func (s *Service) lastAdmin(ctx context.Context, tx *gate.Tx, change func() error) (bool, error) {
 	org := tx.Who().Org
 	if err := tx.Lock(ctx, "admins "+string(org)); err != nil {
 		return false, err
 	}
-	before, err := tx.CountOrgAdmins(ctx, org)
+	before, err := adminsIn(ctx, tx)
 	if err != nil {
-		return false, fmt.Errorf("count admins: %w", err)
+		return false, err
 	}
 	if err := change(); err != nil {
 		return false, err
 	}
-	after, err := tx.CountOrgAdmins(ctx, org)
+	after, err := adminsIn(ctx, tx)
 	if err != nil {
-		return false, fmt.Errorf("count admins: %w", err)
+		return false, err
 	}
 	return after == 0 && before > 0, nil
 }

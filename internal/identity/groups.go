@@ -167,7 +167,8 @@ func (s *Service) AddToGroup(ctx context.Context, who sess.Principal, in api.Gro
 	})
 }
 
-// joinTeam puts a user into a group by hand, if who asks holds what the group was given.
+// joinTeam puts a user into a group by hand, if who asks holds what the group was given. The group may be locked, so this may
+// take an admin away.
 func (s *Service) joinTeam(ctx context.Context, tx *gate.Tx, t store.Team, user sess.UserID) error {
 	grants, err := tx.ListGrantsOfTeam(ctx, t.Org, t.ID)
 	if err != nil {
@@ -178,10 +179,12 @@ func (s *Service) joinTeam(ctx context.Context, tx *gate.Tx, t store.Team, user 
 			return err
 		}
 	}
-	if _, err := tx.PutTeamMember(ctx, t.Org, t.ID, user, sourceHand); err != nil {
-		return fmt.Errorf("put into group: %w", err)
-	}
-	return changeRules(ctx, tx)
+	return s.keepAdmin(ctx, tx, func() error {
+		if _, err := tx.PutTeamMember(ctx, t.Org, t.ID, user, sourceHand); err != nil {
+			return fmt.Errorf("put into group: %w", err)
+		}
+		return nil
+	})
 }
 
 // DropOfGroup takes a user out of a group where they were put by hand. What their identity provider says stays.

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/sessctl/sess/internal/gate"
 	"github.com/sessctl/sess/internal/policy"
@@ -32,40 +33,54 @@ func (s *Service) keepOneIn(ctx context.Context, tx *gate.Tx, row store.Lock, fo
 	return s.keepAnAdmin(ctx, tx, l)
 }
 
-// keepAnAdmin refuses a lock without an end on the last org admin who has none.
+// keepAnAdmin refuses a lock without an end on the last org admin whom none is on.
 func (s *Service) keepAnAdmin(ctx context.Context, tx *gate.Tx, next policy.Lock) error {
+	before, err := adminsIn(ctx, tx)
+	if err != nil {
+		return err
+	}
+	after, err := adminsIn(ctx, tx, next)
+	if err != nil || after > 0 || before == 0 {
+		return err
+	}
+	return sess.New(sess.CodeConflict, "this would lock the last admin of the organisation out, for good", "say with --ttl for how long; or make somebody else org-admin first")
+}
+
+// adminsIn counts the org admins who can log in and are not locked out for good, by the locks there are and more.
+func adminsIn(ctx context.Context, tx *gate.Tx, more ...policy.Lock) (int64, error) {
 	org := tx.Who().Org
 	rows, err := tx.ListLocksOfOrg(ctx, org)
 	if err != nil {
-		return fmt.Errorf("list locks: %w", err)
+		return 0, fmt.Errorf("list locks: %w", err)
 	}
-	forGood := []policy.Lock{next}
+	forGood := more
 	for _, r := range rows {
-		if r.ExpiresAt == nil {
+		if r.ExpiresAt == nil && (r.Kind == sess.LockUser || r.Kind == sess.LockGroup) {
 			forGood = append(forGood, asLock(store.Lock{Kind: r.Kind, Target: r.Target, Name: r.TeamName}))
 		}
 	}
+	if len(forGood) == 0 {
+		n, err := tx.CountOrgAdmins(ctx, org)
+		if err != nil {
+			return 0, fmt.Errorf("count admins: %w", err)
+		}
+		return n, nil
+	}
 	admins, err := tx.ListAdminsByID(ctx, org)
 	if err != nil {
-		return fmt.Errorf("list admins: %w", err)
+		return 0, fmt.Errorf("list admins: %w", err)
 	}
+	var in int64
 	for _, id := range admins {
 		groups, err := groupNames(ctx, tx, id)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		barred := false
-		for _, l := range forGood {
-			barred = barred || l.Bars(sess.Principal{Org: org, User: id}, groups)
-		}
-		if !barred {
-			return nil
+		if !slices.ContainsFunc(forGood, func(l policy.Lock) bool { return l.Bars(sess.Principal{Org: org, User: id}, groups) }) {
+			in++
 		}
 	}
-	if len(admins) == 0 { // none there is to keep
-		return nil
-	}
-	return sess.New(sess.CodeConflict, "this would lock the last admin of the organisation out, for good", "say with --ttl for how long; or make somebody else org-admin first")
+	return in, nil
 }
 
 // asLock is a row as decisions know it. A group is known by its name, which is the row's.

@@ -29,6 +29,7 @@ type Conn struct {
 	wmu sync.Mutex // one frame at a time
 
 	reading atomic.Bool // a read is pending
+	asking  atomic.Bool // an answer to Ask is awaited
 	dead    atomic.Bool
 
 	tmu   sync.Mutex // protects the following
@@ -229,6 +230,24 @@ func (c *Conn) Drain(d time.Duration) {
 			return
 		}
 	}
+}
+
+// Heard counts how often something was read from the peer, inside TLS where there is TLS: beats and all.
+func (c *Conn) Heard() uint64 { return c.sock.reads.Load() }
+
+// Ask has the peer say something: its WebSocket answers a ping by itself, in any version. It does not wait for that; a read has to be pending.
+//
+//nolint:contextcheck // see ReadFrame
+func (c *Conn) Ask() {
+	if !c.asking.CompareAndSwap(false, true) {
+		return
+	}
+	go func() { // ends with the answer, the connection or the time
+		defer c.asking.Store(false)
+		ctx, cancel := context.WithTimeout(context.Background(), askTimeout) //nolint:forbidigo // see ReadFrame
+		defer cancel()
+		_ = c.ws.Ping(ctx) // what comes of it is seen by Heard
+	}()
 }
 
 // SetReadDeadline makes pending and future reads fail at t; the zero time means never.

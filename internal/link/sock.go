@@ -99,4 +99,6 @@ func (s *sock) flush() error {
 const (
 	tick      = 7500 * time.Millisecond
 	deadTicks = 3
+	// askTimeout bounds the wait for the answer to Ask.
+	askTimeout = tick
 )

@@ -33,13 +33,16 @@ func (s *Server) download(open func(context.Context, sess.Principal, *http.Reque
 			s.writeError(w, req, err)
 			return
 		}
-		a, err := open(r.Context(), who, r)
+		c := http.NewResponseController(w)
+		ctx, over := s.goingOn(r, req, c)
+		defer over()
+		a, err := open(ctx, who, r)
 		if err != nil {
 			s.writeError(w, req, err)
 			return
 		}
 		w.Header().Set("Content-Type", a.contentType)
-		err = a.send(&stallWriter{w: w, c: http.NewResponseController(w)})
+		err = a.send(&stallWriter{ctx: ctx, w: w, c: c})
 		if a.close != nil {
 			err = errors.Join(err, a.close())
 		}
@@ -77,8 +80,9 @@ func (s *Server) recordingAnswer(org sess.OrgID, rec api.Recording) (*answer, er
 	}}, nil
 }
 
-// stallWriter gives a download time for as long as it moves.
+// stallWriter gives a download time for as long as it moves, and is allowed.
 type stallWriter struct {
+	ctx  context.Context //nolint:containedctx // of the one answer
 	w    io.Writer
 	c    *http.ResponseController
 	next time.Time // when to set the deadline again
@@ -89,6 +93,9 @@ func (s *stallWriter) Write(p []byte) (int, error) {
 	if now := time.Now(); now.After(s.next) {
 		_ = s.c.SetWriteDeadline(now.Add(stallTimeout)) // a test's recorder has none
 		s.next = now.Add(time.Second)
+	}
+	if err := context.Cause(s.ctx); err != nil { // after the deadline is set: who cuts sets one, too
+		return 0, err
 	}
 	return s.w.Write(p) //nolint:wrapcheck // a writer
 }

@@ -95,7 +95,10 @@ func (s *Server) openGate(ctx context.Context) error {
 	}
 	s.gate = gate.New(gate.Config{
 		DB: s.store, Policy: engine, Log: s.log, Recorded: s.sequencer.Wake,
-		Changed: func() { s.broker.RulesChanged() }, // there before anything is served
+		Changed: func() { // both are there before anything is served
+			s.broker.RulesChanged()
+			s.changed.ring()
+		},
 	})
 	s.onClose(func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)

@@ -39,14 +39,16 @@ func (s *Server) stream(run func(context.Context, sess.Principal, *http.Request,
 			s.writeError(w, req, err)
 			return
 		}
+		c := http.NewResponseController(w)
+		ctx, over := s.goingOn(r, req, c)
+		defer over()
 		begun := false
 		open := func(contentType string) *streamWriter {
 			begun = true
 			w.Header().Set("Content-Type", contentType)
-			c := http.NewResponseController(w)
-			return &streamWriter{stallWriter{w: w, c: c}}
+			return &streamWriter{stallWriter{ctx: ctx, w: w, c: c}}
 		}
-		switch err := run(r.Context(), who, r, open); {
+		switch err := run(ctx, who, r, open); {
 		case err != nil && !begun:
 			s.writeError(w, req, err)
 		case err != nil:

@@ -76,6 +76,7 @@ type Server struct {
 	handler      http.Handler
 	http         *http.Server
 	conns        *conns
+	changed      bell // rung when rules of some organisation changed
 	draining     atomic.Bool
 	leaving      chan struct{} // closed when the server begins to stop: answers without an end end
 	adminLink    string        // of this start, while nobody has accepted

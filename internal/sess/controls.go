@@ -19,6 +19,7 @@ const (
 	ControlIdle         Control = "idle_seconds"
 	ControlMax          Control = "max_seconds"
 	ControlGrace        Control = "grace_seconds"
+	ControlLease        Control = "lease_seconds"
 	ControlEndWithLogin Control = "end_with_login"
 	ControlSessions     Control = "sessions"
 	ControlConnections  Control = "connections"
@@ -34,9 +35,15 @@ const (
 	MaxIdle       = 30 * 24 * time.Hour
 	MaxDuration   = 366 * 24 * time.Hour
 	MaxGrace      = 24 * time.Hour
+	MinLease      = 5 * time.Second // an agent has to hear of a server several times in it
+	MaxLease      = MaxGrace + LeaseExtra
 	MaxAtATime    = 10000 // sessions, or connections
 	MaxModerators = 16
 )
+
+// LeaseExtra is by how much the lease of a session is longer than its grace, where no control says otherwise: a server that lives
+// decides first.
+const LeaseExtra = time.Minute
 
 // SourceOrg is where a control comes from that is set for the whole organisation. From a role it is "role/NAME".
 const SourceOrg = "organisation"
@@ -90,6 +97,11 @@ func (c Controls) Grace(kind Kind) time.Duration {
 	return orDefault(c.GraceSeconds, Kinds[kind].Grace)
 }
 
+// Lease is how long a session of a kind lives on, on its instance, without word from a server.
+func (c Controls) Lease(kind Kind) time.Duration {
+	return orDefault(c.LeaseSeconds, c.Grace(kind)+LeaseExtra)
+}
+
 // RecordingMode is whether such sessions are recorded, never empty.
 func (c Controls) RecordingMode() RecordingMode {
 	if c.Recording == "" {
@@ -134,6 +146,10 @@ func (e *Effective) Apply(c Controls, source string) {
 		e.ReasonRequired = true
 		e.note(ControlReason, source)
 	}
+	if c.LeaseSeconds > 0 && (e.LeaseSeconds == 0 || c.LeaseSeconds < e.LeaseSeconds) {
+		e.LeaseSeconds = c.LeaseSeconds
+		e.note(ControlLease, source)
+	}
 	if strictness(c.Recording) > strictness(e.Recording) {
 		e.Recording = c.Recording
 		e.note(ControlRecording, source)
@@ -145,7 +161,7 @@ func (e *Effective) Apply(c Controls, source string) {
 }
 
 // Tighten adds what holds now to what a session that runs began with, as far as that can still change: as whom it runs, why,
-// and what of it is on record was settled then. It reports whether anything became stricter.
+// what of it is on record and its lease were settled then. It reports whether anything became stricter.
 func (e *Effective) Tighten(now Effective) bool {
 	e.From = maps.Clone(e.From) // it may be shared
 	return e.tighten(now.Controls, func(c Control) string { return now.From[c] })
@@ -219,6 +235,9 @@ func (c Controls) Check() error {
 		if x.seconds < 0 || x.seconds > int64(x.most/time.Second) {
 			return bad("write it like 15m or 12h; none takes the limit away", "%s can be 1s to %s", x.name, FormatDuration(x.most))
 		}
+	}
+	if c.LeaseSeconds != 0 && (c.LeaseSeconds < int64(MinLease/time.Second) || c.LeaseSeconds > int64(MaxLease/time.Second)) {
+		return bad("write it like 2m; none: a minute more than the grace", "the lease can be %s to %s", FormatDuration(MinLease), FormatDuration(MaxLease))
 	}
 	for _, x := range []struct {
 		name string

@@ -90,6 +90,7 @@ type Controls struct {
 	IdleSeconds  int64 `json:"idle_seconds,omitempty"`   // a session without input for so long ends
 	MaxSeconds   int64 `json:"max_seconds,omitempty"`    // a session that runs for so long ends
 	GraceSeconds int64 `json:"grace_seconds,omitempty"`  // a session whose owner is away for so long ends; 0: as its kind says
+	LeaseSeconds int64 `json:"lease_seconds,omitempty"`  // a session whose agent hears of no server for so long ends there; 0: a minute more than its grace
 	EndWithLogin bool  `json:"end_with_login,omitempty"` // a session ends when the login or key that started it does
 
 	Sessions    int64 `json:"sessions,omitempty"`    // live at a time, for each user

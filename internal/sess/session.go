@@ -33,7 +33,7 @@ const (
 	EndProtocol   EndReason = "protocol"    // one side broke the protocol and made no progress
 	EndRecording  EndReason = "recording"   // it could not be recorded and had to be
 	EndTimeout    EndReason = "timeout"     // its own --timeout passed
-	EndServerLost EndReason = "server_lost" // the server was away for longer than the grace
+	EndServerLost EndReason = "server_lost" // its lease ran out: its agent heard of no server for so long
 
 	EndIdle         EndReason = "idle"          // nothing was typed, or sent, for as long as a control says
 	EndMaxDuration  EndReason = "max_duration"  // it ran for as long as a control says

@@ -21,7 +21,7 @@ const (
 
 func recordingSettings() []Setting {
 	return []Setting{
-		limit(SettingRecordingRetention, "recordings are deleted so long after their session's end, but those that are held", "90d", maxRetention,
+		limit(SettingRecordingRetention, "recordings are deleted so long after their session's end, but those that are held", "90d", time.Second, maxRetention,
 			func(s *Settings) *int64 { return &s.RecordingSeconds }),
 		bytesLimit(SettingRecordingMaxSize, "recordings take no more room than this: the oldest are deleted, but those that are held", "50G",
 			func(s *Settings) *int64 { return &s.RecordingBytes }),

@@ -12,6 +12,7 @@ const (
 	SettingSessionIdle      = "session-idle-timeout"
 	SettingSessionMax       = "session-max-duration"
 	SettingSessionGrace     = "session-grace"
+	SettingSessionLease     = "session-lease"
 	SettingSessionWithLogin = "session-end-with-login"
 	SettingSessionReason    = "session-reason"
 	SettingSessionRecording = "session-recording"
@@ -27,10 +28,12 @@ const settingNone = "none"
 func sessionSettings() []Setting {
 	links := onOff(SettingSessionLinks, "recordings may be shared by a link", func(s *Settings) *bool { return &s.SessionNoLinks })
 	return []Setting{
-		limit(SettingSessionIdle, "a session without input for so long ends", "15m", MaxIdle, func(s *Settings) *int64 { return &s.SessionIdleSeconds }),
-		limit(SettingSessionMax, "a session that ran for so long ends", "8h", MaxDuration, func(s *Settings) *int64 { return &s.SessionMaxSeconds }),
-		limit(SettingSessionGrace, "a session whose owner is away for so long ends; none: as its kind says", "1h", MaxGrace,
+		limit(SettingSessionIdle, "a session without input for so long ends", "15m", time.Second, MaxIdle, func(s *Settings) *int64 { return &s.SessionIdleSeconds }),
+		limit(SettingSessionMax, "a session that ran for so long ends", "8h", time.Second, MaxDuration, func(s *Settings) *int64 { return &s.SessionMaxSeconds }),
+		limit(SettingSessionGrace, "a session whose owner is away for so long ends; none: as its kind says", "1h", time.Second, MaxGrace,
 			func(s *Settings) *int64 { return &s.SessionGraceSeconds }),
+		limit(SettingSessionLease, "a session whose agent hears of no server for so long ends there; none: a minute more than its grace", "2m", MinLease, MaxLease,
+			func(s *Settings) *int64 { return &s.SessionLeaseSeconds }),
 		onOff(SettingSessionWithLogin, "a session ends when the login or key that started it does", func(s *Settings) *bool { return &s.SessionEndWithLogin }),
 		onOff(SettingSessionReason, "whoever starts a session says why", func(s *Settings) *bool { return &s.SessionReason }),
 		mode(SettingSessionRecording, "of all sessions: strict, on or off; none: as roles say, else on", "strict", []RecordingMode{RecordStrict, RecordOn, RecordOff},
@@ -62,8 +65,8 @@ func inverse(k Setting) Setting {
 func unset(v string) bool { return v == "" || v == settingNone }
 
 // limit is a time that limits nothing when it is not set.
-func limit(key, summary, example string, most time.Duration, at func(*Settings) *int64) Setting {
-	d := duration(key, summary, example, time.Second, most, nil, at)
+func limit(key, summary, example string, least, most time.Duration, at func(*Settings) *int64) Setting {
+	d := duration(key, summary, example, least, most, nil, at)
 	set := d.set
 	d.get = func(s Settings) string {
 		if n := *at(&s); n > 0 {

@@ -26,6 +26,7 @@ type Settings struct {
 	SessionIdleSeconds  int64         `json:"session_idle_seconds,omitempty"`
 	SessionMaxSeconds   int64         `json:"session_max_seconds,omitempty"`
 	SessionGraceSeconds int64         `json:"session_grace_seconds,omitempty"`
+	SessionLeaseSeconds int64         `json:"session_lease_seconds,omitempty"`
 	SessionEndWithLogin bool          `json:"session_end_with_login,omitempty"`
 	SessionReason       bool          `json:"session_reason,omitempty"`
 	SessionRecording    RecordingMode `json:"session_recording,omitempty"`
@@ -41,7 +42,7 @@ type Settings struct {
 // Controls are those that hold for every session of the organisation.
 func (s Settings) Controls() Controls {
 	return Controls{
-		IdleSeconds: s.SessionIdleSeconds, MaxSeconds: s.SessionMaxSeconds, GraceSeconds: s.SessionGraceSeconds,
+		IdleSeconds: s.SessionIdleSeconds, MaxSeconds: s.SessionMaxSeconds, GraceSeconds: s.SessionGraceSeconds, LeaseSeconds: s.SessionLeaseSeconds,
 		EndWithLogin: s.SessionEndWithLogin, ReasonRequired: s.SessionReason, Recording: s.SessionRecording,
 		Input: s.SessionInput, NoLinks: s.SessionNoLinks, Sessions: s.MaxSessions, Connections: s.MaxConnections,
 	}

@@ -119,7 +119,7 @@ func (q *Queries) GetNode(ctx context.Context, id sess.NodeID) (Node, error) {
 }
 
 const getSession = `-- name: GetSession :one
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND id = $2
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND id = $2
 `
 
 func (q *Queries) GetSession(ctx context.Context, org sess.OrgID, iD sess.SessionID) (Session, error) {
@@ -181,6 +181,7 @@ func (q *Queries) GetSession(ctx context.Context, org sess.OrgID, iD sess.Sessio
 		&i.CPUMicros,
 		&i.MemPeak,
 		&i.Controls,
+		&i.LeaseMS,
 		&i.RecHeldAt,
 		&i.RecHeldBy,
 		&i.RecHeldWhy,
@@ -189,7 +190,7 @@ func (q *Queries) GetSession(ctx context.Context, org sess.OrgID, iD sess.Sessio
 }
 
 const getSessionByID = `-- name: GetSessionByID :one
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, rec_held_at, rec_held_by, rec_held_why FROM session WHERE id = $1
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE id = $1
 `
 
 // Whoever resumes by the session's key is known by nothing else yet; its signature is checked against the row.
@@ -252,6 +253,7 @@ func (q *Queries) GetSessionByID(ctx context.Context, id sess.SessionID) (Sessio
 		&i.CPUMicros,
 		&i.MemPeak,
 		&i.Controls,
+		&i.LeaseMS,
 		&i.RecHeldAt,
 		&i.RecHeldBy,
 		&i.RecHeldWhy,
@@ -382,12 +384,12 @@ INSERT INTO session (
     org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential,
     credential_id, client_addr, os_user, reason, command, tty, owner_key, node, epoch, client_minted, client_redeemed,
     agent_minted, agent_redeemed, grace_ms, created_at, end_reason, ended_by, end_message, exit, recording, rec_bytes,
-    rec_stored, rec_digest, rec_problem, former_keys, mfa_at, idp
+    rec_stored, rec_digest, rec_problem, former_keys, mfa_at, idp, lease_ms
 ) VALUES (
     $1, $2, $3, 'pending', $4, $5, $6, $7, $8, $9, $10, $11,
     $12, $13, $14, $15, $16, $17, $18, $19, 0, 1, 0,
     1, 0, $20, $21, '', '', '', '', 'recording', 0,
-    0, '', '', '', $22, $23
+    0, '', '', '', $22, $23, $24
 )
 `
 
@@ -415,6 +417,7 @@ type InsertSessionParams struct {
 	CreatedAt    int64
 	MFAAt        *int64
 	IDP          sess.IDPID
+	LeaseMS      int64
 }
 
 // The life of sessions, and the control links of agents.
@@ -443,6 +446,7 @@ func (q *Queries) InsertSession(ctx context.Context, arg InsertSessionParams) er
 		arg.CreatedAt,
 		arg.MFAAt,
 		arg.IDP,
+		arg.LeaseMS,
 	)
 	return err
 }
@@ -497,7 +501,7 @@ func (q *Queries) InsertTicket(ctx context.Context, arg InsertTicketParams) erro
 }
 
 const listExpiredSessionsOfNode = `-- name: ListExpiredSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, rec_held_at, rec_held_by, rec_held_why FROM session
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session
 WHERE node = $1 AND state <> 'ended'
   AND ((state = 'pending' AND created_at <= CAST($2 AS BIGINT))
        OR (state = 'detached' AND detached_at + grace_ms * 1000 <= CAST($3 AS BIGINT)))
@@ -570,6 +574,7 @@ func (q *Queries) ListExpiredSessionsOfNode(ctx context.Context, node sess.NodeI
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.LeaseMS,
 			&i.RecHeldAt,
 			&i.RecHeldBy,
 			&i.RecHeldWhy,
@@ -588,7 +593,7 @@ func (q *Queries) ListExpiredSessionsOfNode(ctx context.Context, node sess.NodeI
 }
 
 const listLingeringSessionsOfNode = `-- name: ListLingeringSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, rec_held_at, rec_held_by, rec_held_why FROM session WHERE node = $1 AND state = 'ended' AND end_reason = 'exit' AND delivered_at IS NULL AND ended_at > $2 ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE node = $1 AND state = 'ended' AND end_reason = 'exit' AND delivered_at IS NULL AND ended_at > $2 ORDER BY id
 `
 
 // Ended by exit and not delivered yet, of all organisations.
@@ -657,6 +662,7 @@ func (q *Queries) ListLingeringSessionsOfNode(ctx context.Context, node sess.Nod
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.LeaseMS,
 			&i.RecHeldAt,
 			&i.RecHeldBy,
 			&i.RecHeldWhy,
@@ -675,7 +681,7 @@ func (q *Queries) ListLingeringSessionsOfNode(ctx context.Context, node sess.Nod
 }
 
 const listLiveSessionsOfCredential = `-- name: ListLiveSessionsOfCredential :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND credential_id = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND credential_id = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.OrgID, credentialID string) ([]Session, error) {
@@ -743,6 +749,7 @@ func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.Org
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.LeaseMS,
 			&i.RecHeldAt,
 			&i.RecHeldBy,
 			&i.RecHeldWhy,
@@ -761,7 +768,7 @@ func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.Org
 }
 
 const listLiveSessionsOfInstance = `-- name: ListLiveSessionsOfInstance :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND instance = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND instance = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID, instance sess.InstanceID) ([]Session, error) {
@@ -829,6 +836,7 @@ func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.LeaseMS,
 			&i.RecHeldAt,
 			&i.RecHeldBy,
 			&i.RecHeldWhy,
@@ -847,7 +855,7 @@ func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID
 }
 
 const listLiveSessionsOfNode = `-- name: ListLiveSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, rec_held_at, rec_held_by, rec_held_why FROM session WHERE node = $1 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE node = $1 AND state <> 'ended' ORDER BY id
 `
 
 // Of all organisations: what this server looks after.
@@ -916,6 +924,7 @@ func (q *Queries) ListLiveSessionsOfNode(ctx context.Context, node sess.NodeID) 
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.LeaseMS,
 			&i.RecHeldAt,
 			&i.RecHeldBy,
 			&i.RecHeldWhy,
@@ -934,7 +943,7 @@ func (q *Queries) ListLiveSessionsOfNode(ctx context.Context, node sess.NodeID) 
 }
 
 const listLiveSessionsOfUser = `-- name: ListLiveSessionsOfUser :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND user_id = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND user_id = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, userID sess.UserID) ([]Session, error) {
@@ -1002,6 +1011,7 @@ func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, us
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.LeaseMS,
 			&i.RecHeldAt,
 			&i.RecHeldBy,
 			&i.RecHeldWhy,
@@ -1020,7 +1030,7 @@ func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, us
 }
 
 const listSessionsByPrefix = `-- name: ListSessionsByPrefix :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND id LIKE CAST($2 AS TEXT) ORDER BY created_at DESC, id DESC LIMIT 20
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND id LIKE CAST($2 AS TEXT) ORDER BY created_at DESC, id DESC LIMIT 20
 `
 
 // Sessions whose id begins so, newest first; for names that people shorten.
@@ -1089,6 +1099,7 @@ func (q *Queries) ListSessionsByPrefix(ctx context.Context, org sess.OrgID, patt
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.LeaseMS,
 			&i.RecHeldAt,
 			&i.RecHeldBy,
 			&i.RecHeldWhy,
@@ -1107,7 +1118,7 @@ func (q *Queries) ListSessionsByPrefix(ctx context.Context, org sess.OrgID, patt
 }
 
 const listUnclosedRecordingsOfNode = `-- name: ListUnclosedRecordingsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, rec_held_at, rec_held_by, rec_held_why FROM session WHERE node = $1 AND state = 'ended' AND recording = 'recording' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE node = $1 AND state = 'ended' AND recording = 'recording' ORDER BY id
 `
 
 // Ended, with a recording that was never completed, of all organisations.
@@ -1176,6 +1187,7 @@ func (q *Queries) ListUnclosedRecordingsOfNode(ctx context.Context, node sess.No
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.LeaseMS,
 			&i.RecHeldAt,
 			&i.RecHeldBy,
 			&i.RecHeldWhy,
@@ -1194,7 +1206,7 @@ func (q *Queries) ListUnclosedRecordingsOfNode(ctx context.Context, node sess.No
 }
 
 const lockSession = `-- name: LockSession :one
-UPDATE session SET state = state WHERE org = $1 AND id = $2 RETURNING org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, rec_held_at, rec_held_by, rec_held_why
+UPDATE session SET state = state WHERE org = $1 AND id = $2 RETURNING org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why
 `
 
 // The row as it is now, held against other writers until the end of the transaction. Every change of a session begins
@@ -1258,6 +1270,7 @@ func (q *Queries) LockSession(ctx context.Context, org sess.OrgID, iD sess.Sessi
 		&i.CPUMicros,
 		&i.MemPeak,
 		&i.Controls,
+		&i.LeaseMS,
 		&i.RecHeldAt,
 		&i.RecHeldBy,
 		&i.RecHeldWhy,

@@ -526,6 +526,7 @@ type Session struct {
 	CPUMicros      int64
 	MemPeak        int64
 	Controls       string
+	LeaseMS        int64
 	RecHeldAt      *int64
 	RecHeldBy      string
 	RecHeldWhy     string
@@ -563,10 +564,11 @@ type SessionShare struct {
 }
 
 type SessionTag struct {
-	Org     sess.OrgID
-	Session sess.SessionID
-	Name    string
-	Value   string
+	Org       sess.OrgID
+	Session   sess.SessionID
+	Name      string
+	Value     string
+	CreatedAt int64
 }
 
 type Team struct {

@@ -128,7 +128,7 @@ func (q *Queries) ListUsersCalled(ctx context.Context, org sess.OrgID, ref strin
 }
 
 const pageLiveSessions = `-- name: PageLiveSessions :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND session.state <> 'ended' AND CAST($2 AS TEXT) = '' AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -246,6 +246,7 @@ func (q *Queries) PageLiveSessions(ctx context.Context, arg PageLiveSessionsPara
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.LeaseMS,
 			&i.RecHeldAt,
 			&i.RecHeldBy,
 			&i.RecHeldWhy,
@@ -265,7 +266,7 @@ func (q *Queries) PageLiveSessions(ctx context.Context, arg PageLiveSessionsPara
 
 const pageSessions = `-- name: PageSessions :many
 
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND CAST($2 AS TEXT) = '' AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -386,6 +387,7 @@ func (q *Queries) PageSessions(ctx context.Context, arg PageSessionsParams) ([]S
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.LeaseMS,
 			&i.RecHeldAt,
 			&i.RecHeldBy,
 			&i.RecHeldWhy,
@@ -404,7 +406,7 @@ func (q *Queries) PageSessions(ctx context.Context, arg PageSessionsParams) ([]S
 }
 
 const pageSessionsOfInstance = `-- name: PageSessionsOfInstance :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND session.instance = CAST($2 AS TEXT) AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -522,6 +524,7 @@ func (q *Queries) PageSessionsOfInstance(ctx context.Context, arg PageSessionsOf
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.LeaseMS,
 			&i.RecHeldAt,
 			&i.RecHeldBy,
 			&i.RecHeldWhy,
@@ -540,7 +543,7 @@ func (q *Queries) PageSessionsOfInstance(ctx context.Context, arg PageSessionsOf
 }
 
 const pageSessionsOfProject = `-- name: PageSessionsOfProject :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND session.project = CAST($2 AS TEXT) AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -658,6 +661,7 @@ func (q *Queries) PageSessionsOfProject(ctx context.Context, arg PageSessionsOfP
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.LeaseMS,
 			&i.RecHeldAt,
 			&i.RecHeldBy,
 			&i.RecHeldWhy,
@@ -676,10 +680,10 @@ func (q *Queries) PageSessionsOfProject(ctx context.Context, arg PageSessionsOfP
 }
 
 const pageSessionsOfTag = `-- name: PageSessionsOfTag :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session_tag tag JOIN session ON session.org = tag.org AND session.id = tag.session
-WHERE session.org = $1 AND tag.org = session.org AND tag.name = CAST($2 AS TEXT) AND tag.value = CAST($3 AS TEXT)
-  AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
-  AND session.created_at >= CAST($6 AS BIGINT)
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session_tag tag JOIN session ON session.org = tag.org AND session.id = tag.session
+WHERE tag.org = $1 AND session.org = tag.org AND tag.name = CAST($2 AS TEXT) AND tag.value = CAST($3 AS TEXT)
+  AND (tag.created_at, tag.session) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
+  AND tag.created_at >= CAST($6 AS BIGINT)
   AND (CAST($7 AS TEXT) = 'all'
        OR (CAST($7 AS TEXT) = 'ended' AND session.state = 'ended')
        OR (CAST($7 AS TEXT) = 'live' AND session.state <> 'ended'))
@@ -690,7 +694,7 @@ WHERE session.org = $1 AND tag.org = session.org AND tag.name = CAST($2 AS TEXT)
   AND (CAST($12 AS BIGINT) = 1
        OR (session.project <> '' AND CAST($13 AS TEXT) LIKE '%,' || session.project || ',%')
        OR (CAST($14 AS TEXT) <> '' AND session.user_id = CAST($14 AS TEXT)))
-ORDER BY session.created_at DESC, session.id DESC
+ORDER BY tag.created_at DESC, tag.session DESC
 LIMIT $15
 `
 
@@ -794,6 +798,7 @@ func (q *Queries) PageSessionsOfTag(ctx context.Context, arg PageSessionsOfTagPa
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.LeaseMS,
 			&i.RecHeldAt,
 			&i.RecHeldBy,
 			&i.RecHeldWhy,
@@ -812,7 +817,7 @@ func (q *Queries) PageSessionsOfTag(ctx context.Context, arg PageSessionsOfTagPa
 }
 
 const pageSessionsOfUser = `-- name: PageSessionsOfUser :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND session.user_id = CAST($2 AS TEXT) AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -930,6 +935,7 @@ func (q *Queries) PageSessionsOfUser(ctx context.Context, arg PageSessionsOfUser
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.Controls,
+			&i.LeaseMS,
 			&i.RecHeldAt,
 			&i.RecHeldBy,
 			&i.RecHeldWhy,

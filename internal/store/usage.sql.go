@@ -68,15 +68,24 @@ func (q *Queries) InsertSessionJoin(ctx context.Context, arg InsertSessionJoinPa
 }
 
 const insertSessionTag = `-- name: InsertSessionTag :exec
-INSERT INTO session_tag (org, session, name, value) VALUES ($1, $2, $3, $4)
+INSERT INTO session_tag (org, session, name, value, created_at) VALUES ($1, $2, $3, $4, $5)
 `
 
-func (q *Queries) InsertSessionTag(ctx context.Context, org sess.OrgID, session sess.SessionID, name string, value string) error {
+type InsertSessionTagParams struct {
+	Org       sess.OrgID
+	Session   sess.SessionID
+	Name      string
+	Value     string
+	CreatedAt int64
+}
+
+func (q *Queries) InsertSessionTag(ctx context.Context, arg InsertSessionTagParams) error {
 	_, err := q.db.ExecContext(ctx, insertSessionTag,
-		org,
-		session,
-		name,
-		value,
+		arg.Org,
+		arg.Session,
+		arg.Name,
+		arg.Value,
+		arg.CreatedAt,
 	)
 	return err
 }
@@ -140,11 +149,16 @@ func (q *Queries) SetSessionMoved(ctx context.Context, arg SetSessionMovedParams
 }
 
 const setSessionRanAs = `-- name: SetSessionRanAs :exec
-UPDATE session SET ran_as = $3 WHERE org = $1 AND id = $2
+UPDATE session SET ran_as = $3, lease_ms = $4 WHERE org = $1 AND id = $2
 `
 
-func (q *Queries) SetSessionRanAs(ctx context.Context, org sess.OrgID, iD sess.SessionID, ranAs string) error {
-	_, err := q.db.ExecContext(ctx, setSessionRanAs, org, iD, ranAs)
+func (q *Queries) SetSessionRanAs(ctx context.Context, org sess.OrgID, iD sess.SessionID, ranAs string, leaseMS int64) error {
+	_, err := q.db.ExecContext(ctx, setSessionRanAs,
+		org,
+		iD,
+		ranAs,
+		leaseMS,
+	)
 	return err
 }
 

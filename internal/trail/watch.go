@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// watchFor bounds one answer to Watch; who watches asks again, and is decided about again.
+	// watchFor bounds one answer to Watch; who watches asks again.
 	watchFor = time.Minute
 	// watchEvery is how often the log is looked at for new events.
 	watchEvery = 250 * time.Millisecond

@@ -61,7 +61,8 @@ type Control struct {
 	Message string         `json:"message,omitempty"` // refuse, reject: for people
 	Hint    string         `json:"hint,omitempty"`    // refuse, reject
 
-	OSUser string `json:"os_user,omitempty"` // accept: the user that the session runs as
+	OSUser  string `json:"os_user,omitempty"`  // accept: the user that the session runs as
+	LeaseMS int64  `json:"lease_ms,omitempty"` // accept: its lease, which the instance's owner may have made shorter
 
 	Load *Load `json:"load,omitempty"` // beat from an agent
 }
@@ -70,7 +71,8 @@ type Control struct {
 type AgentHello struct {
 	Instance  sess.InstanceID  `json:"instance"`
 	Boot      sess.BootID      `json:"boot"`
-	Sessions  []sess.SessionID `json:"sessions"` // what it still runs or holds bytes of
+	Sessions  []sess.SessionID `json:"sessions"`         // what it still runs or holds bytes of
+	Lapsed    []sess.SessionID `json:"lapsed,omitempty"` // what it ended by itself since the last link, because a lease ran out
 	Signature []byte           `json:"signature"`
 	Version   string           `json:"version"`  // the agent's version
 	Protocol  uint16           `json:"protocol"` // Version of this package
@@ -123,9 +125,12 @@ type Offer struct {
 	OSUser     string          `json:"os_user,omitempty"` // empty: the agent's default
 	ParamsHash []byte          `json:"params_sha256"`     // of the bytes that open the stream
 	Expires    int64           `json:"expires"`           // Unix seconds, for the record: the nonce is what counts
-	GraceMS    int64           `json:"grace_ms"`          // how long without any server before the agent kills it by itself
-	By         string          `json:"by"`                // who asked: name of the principal
-	Reason     string          `json:"reason,omitempty"`
+	GraceMS    int64           `json:"grace_ms"`          // how long its last output is kept for a client that is away
+	// LeaseMS is how long it lives on without word from a server; then the agent ends it by itself. 0: a server of the version
+	// before, whose lease is a minute more than the grace.
+	LeaseMS int64  `json:"lease_ms,omitempty"`
+	By      string `json:"by"` // who asked: name of the principal
+	Reason  string `json:"reason,omitempty"`
 	// Programs asks for the list of programs that run, on ChannelPrograms. A relay that takes it is what sets this.
 	Programs bool `json:"programs,omitempty"`
 }

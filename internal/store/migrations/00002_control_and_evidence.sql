@@ -100,10 +100,11 @@ CREATE TABLE session_tag (
     session TEXT NOT NULL,
     name    TEXT NOT NULL,
     value   TEXT NOT NULL,
+    created_at BIGINT NOT NULL, -- of the session: lists by tag are in its order
     PRIMARY KEY (org, session, name),
     FOREIGN KEY (org, session) REFERENCES session (org, id)
 );
-CREATE INDEX session_tag_value ON session_tag (org, name, value, session);
+CREATE INDEX session_tag_value ON session_tag (org, name, value, created_at, session);
 
 -- Alerts: webhooks that are told of what is unusual, how far the audit log was looked at for them, and what was found.
 CREATE TABLE alert_hook (
@@ -164,6 +165,7 @@ CREATE TABLE session_join (
 
 -- Controls: those that hold for a session, frozen when it starts, made stricter by what changes later.
 ALTER TABLE session ADD COLUMN controls TEXT NOT NULL DEFAULT '{}'; -- JSON sess.Effective
+ALTER TABLE session ADD COLUMN lease_ms BIGINT NOT NULL DEFAULT 0; -- how long it lives on, on its instance, without word from a server
 CREATE INDEX session_live_of_user ON session (org, user_id, created_at) WHERE state <> 'ended';
 
 -- Audit: what lists of events are filtered by, beside what the first migration has. area is what stands before the colon of
@@ -306,6 +308,7 @@ ALTER TABLE audit_event DROP COLUMN on_name;
 ALTER TABLE audit_event DROP COLUMN instance;
 ALTER TABLE audit_event DROP COLUMN address;
 DROP INDEX session_live_of_user;
+ALTER TABLE session DROP COLUMN lease_ms;
 ALTER TABLE session DROP COLUMN controls;
 DROP TABLE alert_seen;
 DROP TABLE alert;

@@ -5,12 +5,12 @@ INSERT INTO session (
     org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential,
     credential_id, client_addr, os_user, reason, command, tty, owner_key, node, epoch, client_minted, client_redeemed,
     agent_minted, agent_redeemed, grace_ms, created_at, end_reason, ended_by, end_message, exit, recording, rec_bytes,
-    rec_stored, rec_digest, rec_problem, former_keys, mfa_at, idp
+    rec_stored, rec_digest, rec_problem, former_keys, mfa_at, idp, lease_ms
 ) VALUES (
     $1, $2, $3, 'pending', $4, $5, $6, $7, $8, $9, $10, $11,
     $12, $13, $14, $15, $16, $17, $18, $19, 0, 1, 0,
     1, 0, $20, $21, '', '', '', '', 'recording', 0,
-    0, '', '', '', $22, $23
+    0, '', '', '', $22, $23, $24
 );
 
 -- name: GetSession :one

@@ -100,9 +100,9 @@ LIMIT sqlc.arg(page);
 -- name: PageSessionsOfTag :many
 -- The key and the value are the tag.
 SELECT session.* FROM session_tag tag JOIN session ON session.org = tag.org AND session.id = tag.session
-WHERE session.org = sqlc.arg(org) AND tag.org = session.org AND tag.name = CAST(sqlc.arg(key) AS TEXT) AND tag.value = CAST(sqlc.arg(value) AS TEXT)
-  AND (session.created_at, session.id) < (CAST(sqlc.arg(before_at) AS BIGINT), CAST(sqlc.arg(before_id) AS TEXT))
-  AND session.created_at >= CAST(sqlc.arg(since) AS BIGINT)
+WHERE tag.org = sqlc.arg(org) AND session.org = tag.org AND tag.name = CAST(sqlc.arg(key) AS TEXT) AND tag.value = CAST(sqlc.arg(value) AS TEXT)
+  AND (tag.created_at, tag.session) < (CAST(sqlc.arg(before_at) AS BIGINT), CAST(sqlc.arg(before_id) AS TEXT))
+  AND tag.created_at >= CAST(sqlc.arg(since) AS BIGINT)
   AND (CAST(sqlc.arg(state) AS TEXT) = 'all'
        OR (CAST(sqlc.arg(state) AS TEXT) = 'ended' AND session.state = 'ended')
        OR (CAST(sqlc.arg(state) AS TEXT) = 'live' AND session.state <> 'ended'))
@@ -113,7 +113,7 @@ WHERE session.org = sqlc.arg(org) AND tag.org = session.org AND tag.name = CAST(
   AND (CAST(sqlc.arg(see_all) AS BIGINT) = 1
        OR (session.project <> '' AND CAST(sqlc.arg(see_projects) AS TEXT) LIKE '%,' || session.project || ',%')
        OR (CAST(sqlc.arg(see_of) AS TEXT) <> '' AND session.user_id = CAST(sqlc.arg(see_of) AS TEXT)))
-ORDER BY session.created_at DESC, session.id DESC
+ORDER BY tag.created_at DESC, tag.session DESC
 LIMIT sqlc.arg(page);
 
 -- name: ListUsersCalled :many

@@ -5,10 +5,10 @@
 UPDATE session SET host = $3, agent_version = $4, idp_name = $5, tags = $6 WHERE org = $1 AND id = $2;
 
 -- name: InsertSessionTag :exec
-INSERT INTO session_tag (org, session, name, value) VALUES ($1, $2, $3, $4);
+INSERT INTO session_tag (org, session, name, value, created_at) VALUES ($1, $2, $3, $4, $5);
 
 -- name: SetSessionRanAs :exec
-UPDATE session SET ran_as = $3 WHERE org = $1 AND id = $2;
+UPDATE session SET ran_as = $3, lease_ms = $4 WHERE org = $1 AND id = $2;
 
 -- name: SetSessionSpent :exec
 UPDATE session SET cpu_us = $3, mem_peak = $4 WHERE org = $1 AND id = $2;
