@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -251,6 +252,10 @@ func TestTerminalEndedByAnother(t *testing.T) {
 
 // An order to end reaches the client as a process that died of a signal: who gave it is told all the same.
 func TestTerminalEndedSoftly(t *testing.T) {
+	// Started with nohup, the test ignores the signal, and its children inherit that; a handler they do not.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	w := newWorld(t)
 	u := newUser(t).start(w, "sh", "-c", "echo up; sleep 1000")
 	u.see("up")

@@ -24,6 +24,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func supervisor(t *testing.T, noCgroup bool) *process.Supervisor {
 	t.Helper()
+	// The tests may have been started with nohup or &.
+	if err := process.CleanSignals(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	s, err := process.NewSupervisor(t.Context(), process.Config{
 		Instance: sess.NewInstanceID(), Boot: sess.NewBootID(), NoCgroup: noCgroup,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
