@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,6 +62,9 @@ func (s *session) command() {
 	}
 	if s.offer.Programs {
 		outs = append(outs, wire.ChannelPrograms)
+	}
+	if s.offer.Echoed {
+		outs = append(outs, wire.ChannelEchoed)
 	}
 	for _, ch := range outs {
 		s.endpoint.Out(ch).CloseWrite()
@@ -147,12 +151,13 @@ func (s *session) drive(p *process.Process, params sess.Params) (exit sess.Exit)
 	ctx, cancel := context.WithCancel(s.ctx)
 	var in, out sync.WaitGroup // input and control; output
 	in.Go(func() { s.control(ctx, p) })
-	in.Go(func() { s.input(p) })
+	echoes := s.echoes(p, params.TTY)
+	in.Go(func() { s.input(p, echoes.input(0)) })
 	if params.TTY {
-		go s.guestInput(p) // ends with the endpoint
+		go s.guestInput(echoes) // ends with the endpoint
 	}
 	s.warn(p, params.TTY)
-	out.Go(func() { s.output(p.Output(), s.endpoint.Out(wire.ChannelMain), params.TTY) })
+	out.Go(func() { s.output(echoes.output(p.Output()), s.endpoint.Out(wire.ChannelMain), params.TTY) })
 	if r := p.Errors(); r != nil {
 		out.Go(func() { s.output(r, s.endpoint.Out(wire.ChannelStderr), false) })
 	}
@@ -164,6 +169,10 @@ func (s *session) drive(p *process.Process, params sess.Params) (exit sess.Exit)
 	defer func() {
 		spent := p.Spent()
 		exit.CPUMicros, exit.MemPeak = spent.CPUMicros, spent.MemPeak
+		exit.Left, exit.Limits = p.Left(), strings.Join(p.RanInto(), ", ")
+		if exit.Limits != "" && exit.Status != 0 && exit.Reason == "" && s.ctx.Err() == nil {
+			exit.Reason = sess.EndLimit
+		}
 	}()
 	drained := make(chan struct{})
 	go func() { out.Wait(); close(drained) }() // ends with the output, which the end of drive waits for
@@ -245,9 +254,9 @@ func (s *session) output(r io.ReadCloser, to *link.Sender, tty bool) {
 
 // input hands the client's input on. Its end of file is passed on, but not that of a client which is gone for good: the
 // command must not take half its input for the whole.
-func (s *session) input(p *process.Process) {
+func (s *session) input(p *process.Process, to io.Writer) {
 	r := s.endpoint.In(wire.ChannelMain)
-	_, err := r.WriteTo(p.Input())
+	_, err := r.WriteTo(to)
 	switch {
 	case err == nil:
 		_ = p.CloseInput()
@@ -259,9 +268,9 @@ func (s *session) input(p *process.Process) {
 
 // guestInput hands on what others than the owner type, in whole frames. A write fails when the process is gone; what they
 // type then is dropped.
-func (s *session) guestInput(p *process.Process) {
-	_ = s.endpoint.ReadGuests(func(_ uint16, b []byte) error {
-		_, _ = p.Input().Write(b)
+func (s *session) guestInput(to *echoes) {
+	_ = s.endpoint.ReadGuests(func(num uint16, b []byte) error {
+		_, _ = to.input(num).Write(b)
 		return nil
 	})
 }

@@ -146,7 +146,7 @@ func (a *Agent) greet(c *link.Conn) (nonce, name string, err error) {
 	err = c.WriteControl(wire.Control{T: wire.ControlHello, Hello: &wire.AgentHello{
 		Instance: a.id.Instance, Boot: a.boot, Sessions: a.sessionIDs(), Lapsed: a.lapsedIDs(),
 		Signature: ed25519.Sign(a.key, wire.SignedMessage(wire.PurposeAgentHello, []byte(m.Nonce), []byte(a.id.ServerName))),
-		Version:   a.opts.Version, Protocol: wire.Version, Host: describeHost(a.self.Name),
+		Version:   a.opts.Version, Protocol: wire.Version, Host: a.describeHost(),
 	}})
 	if err != nil {
 		return "", "", fmt.Errorf("send hello: %w", err)

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -14,8 +15,13 @@ import (
 const maxAddrs = 16
 
 // describeHost tells the server what machine this is.
-func describeHost(runsAs string) wire.Host {
-	h := wire.Host{OS: runtime.GOOS, Arch: runtime.GOARCH, RunsAs: runsAs}
+func (a *Agent) describeHost() wire.Host {
+	h := wire.Host{
+		OS: runtime.GOOS, Arch: runtime.GOARCH, RunsAs: a.self.Name, Holds: a.sup.Holds(), Unenforced: strings.Join(a.sup.Unenforced(), ", "), Programs: "on",
+	}
+	if a.noPrograms != nil {
+		h.Programs = a.noPrograms.Code
+	}
 	h.Hostname, _ = os.Hostname()
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {

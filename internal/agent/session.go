@@ -63,6 +63,9 @@ func newSession(life context.Context, a *Agent, o wire.Offer, info sess.KindInfo
 	if o.Programs {
 		send = append(send, wire.ChannelPrograms)
 	}
+	if o.Echoed {
+		send = append(send, wire.ChannelEchoed)
+	}
 	s.endpoint = link.NewEndpoint(link.EndpointConfig{
 		Side: sess.SideAgent, Session: o.Session, Boot: a.boot, Window: window,
 		Send: send, Recv: []uint32{wire.ChannelMain, wire.ChannelParams}, Guests: true,

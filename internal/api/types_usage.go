@@ -15,6 +15,11 @@ type Host struct {
 	Addrs    []string `json:"addresses,omitempty"` // its own, behind whatever translates them
 	RunsAs   string   `json:"runs_as,omitempty"`   // the user that the agent runs as
 	Version  string   `json:"version,omitempty"`   // the agent's
+	// What holds the processes of a session together (cgroup v2, cgroup v1, subreaper, process groups), which limits of its
+	// owner's file the agent could not set, and whether it lists programs: "on", or why not.
+	Holds      string `json:"holds,omitempty"`
+	Unenforced string `json:"unenforced,omitempty"`
+	Programs   string `json:"programs,omitempty"`
 }
 
 // SessionJoin is one ticket that was used to join a session, and from where.

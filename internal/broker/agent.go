@@ -291,6 +291,7 @@ func (s *Service) leave(ctx context.Context, l *agentLink) {
 func cleanHost(h wire.Host) wire.Host {
 	h.Hostname, h.OS, h.Arch = clean(h.Hostname, maxHostText), clean(h.OS, maxVersion), clean(h.Arch, maxVersion)
 	h.Kernel, h.RunsAs = clean(h.Kernel, maxHostText), clean(h.RunsAs, maxVersion)
+	h.Holds, h.Unenforced, h.Programs = clean(h.Holds, maxVersion), clean(h.Unenforced, maxVersion), clean(h.Programs, maxVersion)
 	h.Addrs = h.Addrs[:min(len(h.Addrs), maxAddrs)]
 	for i, a := range h.Addrs {
 		h.Addrs[i] = clean(a, maxVersion)

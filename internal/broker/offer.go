@@ -26,10 +26,11 @@ func (s *Service) offer(ctx context.Context, r store.Session, params []byte, tok
 }
 
 func (s *Service) offerOf(l *agentLink, r store.Session, params []byte, token string) (wire.Control, error) {
-	hash := sha256.Sum256(params)
+	hash, c := sha256.Sum256(params), controls(r)
 	signed, err := wire.Sign(s.key, wire.PurposeOffer, wire.Offer{
 		Nonce: l.nonce, Instance: r.Instance, Session: r.ID, Kind: r.Kind, OSUser: r.OSUser, ParamsHash: hash[:],
 		Expires: s.now().Add(sess.TicketTTL).Unix(), GraceMS: r.GraceMS, LeaseMS: lease(r).Milliseconds(), By: r.UserName, Reason: r.Reason, Programs: true,
+		Echoed: c.InputMode() == sess.InputMasked && c.RecordingMode() != sess.RecordOff,
 	})
 	if err != nil {
 		return wire.Control{}, err

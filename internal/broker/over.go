@@ -19,6 +19,7 @@ func (s *Service) exitAfterEnd(ctx context.Context, l *agentLink, c wire.Control
 	}
 	exit := *c.Exit
 	exit.Message, exit.Signal = clean(exit.Message, maxReject), clean(exit.Signal, maxVersion)
+	exit.Limits, exit.Left = clean(exit.Limits, maxVersion), max(0, exit.Left)
 	if p := exit.Programs; p != nil {
 		exit.Programs = &sess.ProgramsSum{Count: max(0, p.Count), Lost: max(0, p.Lost), None: clean(p.None, maxStated), Digest: clean(p.Digest, maxStated)}
 	}

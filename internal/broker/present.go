@@ -139,7 +139,7 @@ func (s *Service) Exited(ctx context.Context, org sess.OrgID, id sess.SessionID,
 				return save(ctx, tx, r)
 			}
 		}
-		_, err = s.finish(ctx, tx, r, ending{reason: sess.EndExit, who: owner(*r)})
+		_, err = s.finish(ctx, tx, r, exitEnding(*r, exit.Exit))
 		return err
 	})
 	if err != nil {
@@ -147,6 +147,15 @@ func (s *Service) Exited(ctx context.Context, org sess.OrgID, id sess.SessionID,
 	}
 	s.settle(after)
 	return nil
+}
+
+// exitEnding is the end of a session whose process ended.
+func exitEnding(r store.Session, x sess.Exit) ending {
+	end := ending{reason: sess.EndExit, who: owner(r)}
+	if x.Reason == sess.EndLimit {
+		end.message = "it failed, and had run into a limit of the instance's owner: " + clean(x.Limits, maxReject)
+	}
+	return end
 }
 
 // Delivered says that a client has everything of the session, its status included.

@@ -66,6 +66,7 @@ func hostOf(r store.Session) api.Host {
 	_ = json.Unmarshal([]byte(r.Host), &h) // we wrote it; what does not read is not shown
 	return api.Host{
 		Hostname: h.Hostname, OS: h.OS, Arch: h.Arch, Kernel: h.Kernel, Addrs: h.Addrs, RunsAs: h.RunsAs, Version: r.AgentVersion,
+		Holds: h.Holds, Unenforced: h.Unenforced, Programs: h.Programs,
 	}
 }
 

@@ -38,7 +38,7 @@ func (f *controlFlags) add(c *cobra.Command) {
 	fl.StringVar(&f.connections, "max-connections", "", "let each holder be connected to only `N` sessions at a time")
 	fl.BoolVar(&f.reason, "require-reason", false, "have whoever starts a session say why")
 	fl.StringVar(&f.recording, "recording", "", "`MODE` of recording: strict (no recorder, no session), on or off")
-	fl.StringVar(&f.input, "record-input", "", "`MODE` of recording what is typed: on, masked (never what the terminal did not echo; at present nothing typed) or off")
+	fl.StringVar(&f.input, "record-input", "", "`MODE` of recording what is typed: on, masked (what the terminal echoed, never anything else) or off")
 	fl.BoolVar(&f.noLinks, "no-recording-links", false, "let nobody share recordings of its sessions by a link")
 	fl.StringVar(&f.moderators, "moderators", "", "let a session run only while `N` moderators are there")
 }

@@ -44,7 +44,7 @@ func (a *app) recordingExportCmd() *cobra.Command {
 	}
 	c.Flags().StringVar(&x.format, "format", "cast", "cast, text or raw")
 	c.Flags().StringVarP(&x.output, "output", "o", "-", "write to `FILE`; - is standard output")
-	c.Flags().BoolVar(&x.commands, "commands", false, "cast: a marker for each program that was started")
+	c.Flags().BoolVar(&x.commands, "commands", false, "a marker for each program that was started; text: a line")
 	c.Flags().BoolVar(&x.input, "input", false, "cast: what was typed, too")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"cast", "text", "raw"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -71,7 +71,7 @@ func (a *app) exportRecording(cmd *cobra.Command, session string, x exporting) e
 	err = a.saveWith(x.output, func(w io.Writer) error {
 		b := bufio.NewWriterSize(w, 64<<10)
 		if x.format == "text" {
-			err = recording.ExportText(r, b)
+			err = recording.ExportText(r, b, x.commands)
 		} else {
 			err = recording.ExportCast(r, b, recording.CastOptions{Input: x.input, Programs: x.commands, Title: session})
 		}

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sessctl/sess/internal/api"
-	"github.com/sessctl/sess/internal/client"
 	"github.com/sessctl/sess/internal/recording"
 	"github.com/sessctl/sess/internal/sess"
 )
@@ -23,6 +22,7 @@ type grepping struct {
 	in           api.RecordingsIn
 	regex        bool
 	ignoreCase   bool
+	commands     bool
 	since, until string
 	limit        int // hits
 	recordings   int // to look into
@@ -46,7 +46,8 @@ func (a *app) recordingGrepCmd() *cobra.Command {
 			"searched as far as it goes, and said on standard error. The exit code is 1 when nothing was found. --json prints one\n" +
 			"object a line.",
 		Example: "  sessctl recording grep 'DROP TABLE' --since 30d\n" +
-			"  sessctl recording grep -e 'rm -rf /(home|srv)' --instance db-1 --user ann@example.com",
+			"  sessctl recording grep -e 'rm -rf /(home|srv)' --instance db-1 --user ann@example.com\n" +
+			"  sessctl recording grep --commands 'curl ' --since 7d",
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			if err := g.read(a.now(), argv[0]); err != nil {
@@ -58,6 +59,7 @@ func (a *app) recordingGrepCmd() *cobra.Command {
 	f := c.Flags()
 	f.BoolVarP(&g.regex, "regexp", "e", false, "TEXT is a regular expression (RE2)")
 	f.BoolVarP(&g.ignoreCase, "ignore-case", "i", false, "small and capital letters are the same")
+	f.BoolVar(&g.commands, "commands", false, "the command lines of programs that ran, too, whether they were shown or not")
 	f.StringVar(&g.in.Instance, "instance", "", "only of sessions on `INSTANCE`")
 	f.StringVar(&g.in.User, "user", "", "only of sessions of `USER`")
 	f.StringVar(&g.since, "since", "", "only of sessions that began since: a `TIME`, or so long ago: 12h, 30d")
@@ -114,7 +116,8 @@ type grepHit struct {
 	Time     time.Time      `json:"time"`
 	At       float64        `json:"at"` // seconds into the recording
 	Line     string         `json:"line"`
-	Screen   bool           `json:"screen,omitempty"` // of a full-screen program
+	Screen   bool           `json:"screen,omitempty"`  // of a full-screen program
+	Program  bool           `json:"program,omitempty"` // a program's command line
 }
 
 // search is a grep under way.
@@ -199,7 +202,7 @@ func (s *search) look(ctx context.Context, name string) error {
 	r, body, err := s.a.openRecording(ctx, name)
 	if err == nil {
 		meta := r.Meta()
-		err = recording.EachLine(r, func(l recording.Line) error { return s.line(&meta, l) })
+		err = recording.EachLine(r, s.commands, func(l recording.Line) error { return s.line(&meta, l) })
 		if problems := r.Report().Problems; err == nil && len(problems) > 0 {
 			err = errors.New(problems[0])
 		}
@@ -231,10 +234,14 @@ func (s *search) line(meta *recording.Meta, l recording.Line) error {
 	if s.a.json {
 		err = json.NewEncoder(s.a.out).Encode(grepHit{
 			Session: meta.Session, Instance: meta.InstanceName, User: meta.User, Time: meta.Started.Add(l.Time).UTC(),
-			At: l.Time.Seconds(), Line: l.Text, Screen: l.Screen,
+			At: l.Time.Seconds(), Line: l.Text, Screen: l.Screen, Program: l.Program,
 		})
 	} else {
-		_, err = io.WriteString(s.a.out, strings.Join([]string{string(meta.Session), client.Clock(l.Time), cell(l.Text)}, "\t")+"\n")
+		text := cell(l.Text)
+		if l.Program {
+			text = "[" + text + "]"
+		}
+		_, err = io.WriteString(s.a.out, strings.Join([]string{string(meta.Session), recording.Clock(l.Time), text}, "\t")+"\n")
 	}
 	if err != nil {
 		return &outputError{err}

@@ -30,10 +30,11 @@ func (a *app) recordingPlayCmd() *cobra.Command {
 		Use: "play SESSION|LINK|FILE", Short: "Replay a recording in this terminal",
 		Long: "Shows what the session showed, at its pace or faster. At a terminal, " + client.ReplayHelp + ". In a pipe it\n" +
 			"writes what the session wrote, at the same pace. --as text writes a transcript at once: lines as they stood, without\n" +
-			"what only a terminal understands.",
+			"what only a terminal understands. --commands says which programs were started, and when: in the window's title, on\n" +
+			"standard error in a pipe, in lines of their own in a transcript.",
 		Example: "  sessctl recording play ses_4x2k --speed 4 --idle-limit 2s\n" +
 			"  sessctl recording play ses_4x2k --from 3m\n" +
-			"  sessctl recording play ses_4x2k --as text | less",
+			"  sessctl recording play ses_4x2k --as text --commands | less",
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			at, err := position(from)
@@ -45,7 +46,7 @@ func (a *app) recordingPlayCmd() *cobra.Command {
 			case "":
 				return a.play(cmd.Context(), argv[0], p.Player)
 			case "text":
-				return a.exportRecording(cmd, argv[0], exporting{format: "text", output: "-"})
+				return a.exportRecording(cmd, argv[0], exporting{format: "text", output: "-", commands: p.Programs})
 			}
 			return usagef(cmd, "--as %s is not text", p.as)
 		},
@@ -53,6 +54,7 @@ func (a *app) recordingPlayCmd() *cobra.Command {
 	c.Flags().Float64Var(&speed, "speed", 1, "how many times as fast as it went")
 	c.Flags().DurationVar(&p.IdleLimit, "idle-limit", 0, "show no pause longer than this `TIME`")
 	c.Flags().StringVar(&from, "from", "", "begin at this `TIME` of the recording: 3m, or 1:02:03")
+	c.Flags().BoolVar(&p.Programs, "commands", false, "say which programs were started, and let n and p go to the next and the previous")
 	c.Flags().StringVar(&p.as, "as", "", "text: write a plain transcript instead")
 	_ = c.RegisterFlagCompletionFunc("as", cobra.FixedCompletions([]string{"text"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -117,6 +119,7 @@ func (a *app) playThrough(ctx context.Context, body io.Reader, p recording.Playe
 	}
 	screen := client.NewScreen(a.out)
 	defer screen.Restore()
+	p.OnProgram = func(at time.Duration, command string) { a.note("%s %s", recording.Clock(at), command) }
 	return r, p.Play(ctx, r, screen)
 }
 

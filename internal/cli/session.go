@@ -78,6 +78,7 @@ func (a *app) printSession(s api.Session) error {
 		{"Recording", recordingText(s)},
 	}...)
 	fields = append(fields, tookFields(s)...)
+	fields = append(fields, heldFields(s)...)
 	fields = append(fields, a.peopleFields(s)...)
 	if s.Controls != nil {
 		fields = append(fields, controlFields(*s.Controls)...)

@@ -201,11 +201,7 @@ func (p program) ended() string {
 
 // command is a line that a shell would take for the same arguments, with the file in front where its name is another.
 func (p program) command() string {
-	words := make([]string, 0, len(p.Argv))
-	for _, w := range p.Argv {
-		words = append(words, argument(w))
-	}
-	text := strings.Join(words, " ")
+	text := sess.CommandLine(p.Argv, 0)
 	if len(p.Cut) > 0 {
 		text += " […]"
 	}
@@ -224,15 +220,4 @@ func (p program) misnamed() bool {
 	name := base(strings.TrimPrefix(p.Argv[0], "-")) // of a login shell
 	script := len(p.Argv) > 1 && p.Argv[1] == p.File && base(p.File) != base(p.Exe)
 	return name != base(p.Exe) && name != base(p.File) && !script
-}
-
-// argument quotes a word where a shell would need it.
-func argument(w string) string {
-	odd := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("_-./=:,+@%^", r)
-	}
-	if w != "" && strings.IndexFunc(w, odd) < 0 {
-		return w
-	}
-	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 }

@@ -53,6 +53,50 @@ func whoFields(a *app, s api.Session) []field {
 	}
 }
 
+// heldFields say how a session's processes are held together and limited, and whether its programs are listed.
+func heldFields(s api.Session) []field {
+	h := s.Host
+	var fields []field
+	switch h.Holds {
+	case "", "cgroup v1", "cgroup v2":
+		fields = append(fields, field{"Held by", h.Holds})
+	default:
+		fields = append(fields, field{"Held by", h.Holds + ": without cgroups, processes are found by descent, terminal and environment"})
+	}
+	if h.Unenforced != "" {
+		fields = append(fields, field{"Not enforced", h.Unenforced + ": the instance has no cgroups for it"})
+	}
+	if x := s.Exit; x != nil && x.Limits != "" {
+		fields = append(fields, field{"Ran into", x.Limits + ", of the instance's owner"})
+	}
+	if x := s.Exit; x != nil && x.Left > 0 {
+		fields = append(fields, field{"Left running", fmt.Sprintf("%d processes that could not be killed: the kernel holds them", x.Left)})
+	}
+	return append(fields, field{"Programs", programsText(s)})
+}
+
+func programsText(s api.Session) string {
+	none := s.Host.Programs
+	if s.Exit != nil && s.Exit.Programs != nil {
+		p := s.Exit.Programs
+		if p.None == "" {
+			text := fmt.Sprintf("%d, which --commands lists", p.Count)
+			if p.Lost > 0 {
+				text += fmt.Sprintf("; %d programs or ends are missing", p.Lost)
+			}
+			return text
+		}
+		none = p.None
+	}
+	switch none {
+	case "":
+		return ""
+	case "on":
+		return "listed: --commands shows them"
+	}
+	return "not available (" + none + "): " + sess.NoProgramsText(none)
+}
+
 func recordingText(s api.Session) string {
 	text := string(s.RecordingState)
 	if s.RecordingBytes > 0 {

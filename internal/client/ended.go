@@ -75,6 +75,11 @@ func (s *Session) ended(f wire.EndFrame) error {
 		message, hint = "the session could not be recorded, and it has to be", "tell the server's owner: its disk may be full"
 	case sess.EndTimeout:
 		message, hint = "the command took longer than its --timeout", ""
+	case sess.EndLimit:
+		message, hint = "the command failed, and had run into a limit of the instance's owner", "the agent's file there sets it"
+		if f.Exit != nil {
+			message += " (" + printable(f.Exit.Limits) + ")"
+		}
 	case sess.EndUnmoderated:
 		message, hint = "the session ended because no moderator was there", "ask somebody to: sessctl session share SESSION --role moderator --with USER"
 	case sess.EndServerLost:

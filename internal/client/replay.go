@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -14,7 +15,8 @@ import (
 )
 
 // ReplayHelp tells the keys of Replay, for people.
-const ReplayHelp = "space stops and goes on, ← → go 10 s back and on, ↓ ↑ a minute, - + slower and faster, q ends"
+const ReplayHelp = "space stops and goes on, ← → go 10 s back and on, ↓ ↑ a minute, - + slower and faster, n p go to the next and the " +
+	"previous program with --commands, q ends"
 
 // errQuit says that somebody pressed q or Ctrl-C.
 var errQuit = errors.New("quit")
@@ -118,6 +120,10 @@ func (k *keys) key(b byte) (s recording.Step, quit bool) {
 		s.Seek = seekNear
 	case 'h':
 		s.Seek = -seekNear
+	case 'n':
+		s.Program = 1
+	case 'p', 'N':
+		s.Program = -1
 	case 'q', 0x03, 0x04:
 		return s, true
 	}
@@ -139,21 +145,12 @@ func (s *status) show(st recording.State) {
 		sign = "⏸"
 	}
 	s.set = true
-	fmt.Fprintf(s.out.out, "\x1b]2;%s %s ×%.2g\x1b\\", sign, Clock(st.At), st.Speed)
+	text := fmt.Sprintf("%s %s ×%.2g %s", sign, recording.Clock(st.At), st.Speed, st.Program)
+	_, _ = io.WriteString(s.out.out, "\x1b]2;"+strings.TrimSpace(text)+"\x1b\\")
 }
 
 func (s *status) clear() {
 	if s.set && s.out.screen.ground() {
 		_, _ = io.WriteString(s.out.out, "\x1b]2;\x1b\\")
 	}
-}
-
-// Clock says a time in a recording as a clock does: 1:02:03.
-func Clock(d time.Duration) string {
-	d = d.Truncate(time.Second)
-	h, m, s := int(d/time.Hour), int(d/time.Minute)%60, int(d/time.Second)%60
-	if h > 0 {
-		return fmt.Sprintf("%d:%02d:%02d", h, m, s)
-	}
-	return fmt.Sprintf("%02d:%02d", m, s)
 }

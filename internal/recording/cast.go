@@ -23,11 +23,10 @@ type CastOptions struct {
 // ExportCast writes a recording as asciicast v2, which asciinema and its players take. The format holds text only: bytes
 // that are no UTF-8 become U+FFFD. Standard error is written as output.
 func ExportCast(r Records, w io.Writer, opts CastOptions) error {
-	marks := &programMarks{Records: r}
-	if opts.Programs {
-		r = marks
-	}
 	ev := NewEvents(r)
+	if opts.Programs {
+		ev = NewEventsWithPrograms(r)
+	}
 	head, err := ev.Head()
 	if err != nil {
 		return fmt.Errorf("export recording: %w", err)
@@ -41,18 +40,12 @@ func ExportCast(r Records, w io.Writer, opts CastOptions) error {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err == nil {
-			err = c.markers(marks.take(e.Time))
-		}
 		if err == nil && (e.Kind != EventInput || opts.Input) {
 			err = c.event(&e)
 		}
 		if err != nil {
 			return fmt.Errorf("export recording: %w", err)
 		}
-	}
-	if err := c.markers(marks.marks); err != nil {
-		return fmt.Errorf("export recording: %w", err)
 	}
 	if err := c.finish(); err != nil {
 		return fmt.Errorf("export recording: %w", err)
@@ -112,8 +105,11 @@ func (s seconds) MarshalJSON() ([]byte, error) {
 
 func (c *caster) event(e *Event) error {
 	c.last = e.Time
-	if e.Kind == EventResize {
+	switch e.Kind { //nolint:exhaustive // the others have text
+	case EventResize:
 		return c.json([]any{seconds(e.Time), "r", fmt.Sprintf("%dx%d", e.Size.Cols, e.Size.Rows)})
+	case EventProgram:
+		return c.json([]any{seconds(e.Time), "m", string(e.Data)})
 	}
 	key := uint64(e.Kind)<<32 | uint64(e.Channel)
 	t := c.texts[key]
@@ -122,15 +118,6 @@ func (c *caster) event(e *Event) error {
 		c.texts[key] = t
 	}
 	return c.text(e.Time, e.Kind, t.add(e.Data))
-}
-
-func (c *caster) markers(marks []programMark) error {
-	for _, m := range marks {
-		if err := c.json([]any{seconds(m.at), "m", m.text}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (c *caster) text(at time.Duration, kind EventKind, s string) error {

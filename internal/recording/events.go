@@ -16,7 +16,7 @@ type Event struct {
 	Kind EventKind
 	// Channel tells standard error from output where they are apart.
 	Channel uint32
-	Data    []byte      // of input and output; valid until the next event is asked for
+	Data    []byte      // of input, output and programs; valid until the next event is asked for
 	Size    wire.Resize // of a resize
 	seq     uint64      // of the record
 }
@@ -29,6 +29,7 @@ const (
 	EventOutput EventKind = iota + 1
 	EventInput
 	EventResize
+	EventProgram // a program was started; Data is its command line, or says what the list lacks: fit to be printed
 )
 
 // Head is what a player has to know before the first event.
@@ -52,6 +53,11 @@ type Events struct {
 	ends    map[streamKey]uint64
 	params  []byte
 	size    wire.Resize
+	echoed  echoedLines
+
+	marks    *programMarks // nil: none are wanted
+	ahead    *Event        // read, while markers come before it
+	aheadErr error
 }
 
 // maxEarly bounds the events that Head looks past.
@@ -117,6 +123,13 @@ func (e *Events) Next() (Event, error) {
 	if _, err := e.Head(); err != nil {
 		return Event{}, err
 	}
+	if e.marks != nil {
+		return e.merged()
+	}
+	return e.next()
+}
+
+func (e *Events) next() (Event, error) {
 	if len(e.early) > 0 {
 		ev := e.early[0]
 		e.early = e.early[1:]
@@ -189,6 +202,10 @@ func (e *Events) frame(ev *Event, r *Record) (params bool) {
 	case len(r.Payload) == 0:
 	case r.Side == sess.SideClient && h.Channel == wire.ChannelMain:
 		ev.Kind, ev.Channel, ev.Data = EventInput, h.Channel, r.Payload
+	case r.Side == sess.SideAgent && h.Channel == wire.ChannelEchoed:
+		if ev.Data = e.echoed.add(r.Payload); len(ev.Data) > 0 {
+			ev.Kind, ev.Channel = EventInput, wire.ChannelMain
+		}
 	case r.Side == sess.SideAgent && (h.Channel == wire.ChannelMain || h.Channel == wire.ChannelStderr):
 		ev.Kind, ev.Channel, ev.Data = EventOutput, h.Channel, r.Payload
 	}

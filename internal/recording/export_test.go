@@ -154,7 +154,7 @@ func TestExportText(t *testing.T) {
 		"exec":  {execScript(t), "out\nerr\r\n\n"},
 	} {
 		var b bytes.Buffer
-		if err := recording.ExportText(tc.r, &b); err != nil {
+		if err := recording.ExportText(tc.r, &b, false); err != nil {
 			t.Fatal(err)
 		}
 		if b.String() != tc.want {

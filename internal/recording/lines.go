@@ -16,15 +16,20 @@ import (
 
 // Line is a line that a session showed.
 type Line struct {
-	Time   time.Duration // when it was complete
-	Text   string
-	Screen bool // a row of a full-screen program's
+	Time    time.Duration // when it was complete
+	Text    string
+	Screen  bool // a row of a full-screen program's
+	Program bool // the command line of a program that was started, shown or not
 }
 
 // EachLine calls fn with what a session showed, line by line: each as it stood when it was left, and the rows of
-// full-screen programs whenever they show something new. It ends with fn's error, or nil behind the last line.
-func EachLine(r Records, fn func(Line) error) error {
+// full-screen programs whenever they show something new; with programs, the programs that were started too. It ends with fn's
+// error, or nil behind the last line.
+func EachLine(r Records, programs bool, fn func(Line) error) error {
 	ev := NewEvents(r)
+	if programs {
+		ev = NewEventsWithPrograms(r)
+	}
 	head, err := ev.Head()
 	if err != nil {
 		return fmt.Errorf("read lines: %w", err)
@@ -102,6 +107,8 @@ func (s *sight) see(e *Event) error {
 		if s.full != nil {
 			s.full.Resize(s.size[0], s.size[1])
 		}
+	case e.Kind == EventProgram:
+		return s.fn(Line{Time: e.Time, Text: string(e.Data), Program: true})
 	case e.Kind != EventOutput:
 	case s.tty:
 		_, _ = s.parser.Write(e.Data) // never fails

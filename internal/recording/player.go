@@ -25,20 +25,26 @@ type Player struct {
 	Steps   <-chan Step
 	Again   func() (Records, error)
 	OnState func(State)
+	// Programs has OnProgram told of each program as it is started, and steps go from one to the next; what is skipped is
+	// not told.
+	Programs  bool
+	OnProgram func(at time.Duration, command string)
 }
 
 // Step is what somebody asks of a play under way.
 type Step struct {
-	Pause bool          // stop, or go on
-	Seek  time.Duration // go so far on, or back
-	Speed float64       // so many times as fast as until now; 0: as before
+	Pause   bool          // stop, or go on
+	Seek    time.Duration // go so far on, or back
+	Program int           // go on to the next start of a program (1), or back to the one before (-1)
+	Speed   float64       // so many times as fast as until now; 0: as before
 }
 
 // State is where a play is.
 type State struct {
-	At     time.Duration // in the recording
-	Speed  float64
-	Paused bool
+	At      time.Duration // in the recording
+	Speed   float64
+	Paused  bool
+	Program string // that was started last; empty: none was, or nobody asked
 }
 
 // Speeds that steps can reach.
@@ -98,17 +104,26 @@ type play struct {
 	mark   time.Time     // when that was, or should have been
 	speed  float64
 	paused bool
+	cols   uint16
+	rows   uint16
+	// With Programs: when those up to here were started, and the last one.
+	starts  []time.Duration
+	command string
 }
 
 // open begins with the recording r.
 func (pl *play) open(r Records) error {
 	pl.ev = NewEvents(r)
+	if pl.Programs {
+		pl.ev = NewEventsWithPrograms(r)
+	}
 	head, err := pl.ev.Head()
 	if err != nil {
 		return err
 	}
 	pl.head, pl.at, pl.next, pl.over, pl.term = head, 0, nil, false, nil
-	pl.ends = lineEnds{}
+	pl.ends, pl.starts, pl.command = lineEnds{}, nil, ""
+	pl.cols, pl.rows = head.Cols, head.Rows
 	if pl.Steps != nil || pl.From > 0 && head.TTY {
 		pl.term = vt.New(int(head.Cols), int(head.Rows))
 	}
@@ -147,7 +162,7 @@ func (pl *play) fetch() error {
 			pl.over = true
 		case err != nil:
 			return err
-		case e.Kind == EventOutput || e.Kind == EventResize:
+		case e.Kind != EventInput:
 			pl.next = &e
 		}
 	}
@@ -205,15 +220,23 @@ func (pl *play) steer(s Step) error {
 	if s.Speed > 0 {
 		pl.speed = min(max(pl.speed*s.Speed, minSpeed), maxSpeed)
 	}
-	if s.Seek != 0 {
-		if err := pl.seek(max(0, pl.at+s.Seek)); err != nil {
-			return err
-		}
+	var err error
+	switch {
+	case s.Seek != 0:
+		err = pl.seek(max(0, pl.at+s.Seek))
+	case s.Program != 0:
+		err = pl.seekProgram(s.Program > 0)
 	}
+	if err == nil {
+		pl.tellState()
+	}
+	return err
+}
+
+func (pl *play) tellState() {
 	if pl.OnState != nil {
-		pl.OnState(State{At: pl.at, Speed: pl.speed, Paused: pl.paused})
+		pl.OnState(State{At: pl.at, Speed: pl.speed, Paused: pl.paused, Program: pl.command})
 	}
-	return nil
 }
 
 // seek goes to a time and shows the screen as it stood there.
@@ -227,31 +250,61 @@ func (pl *play) seek(to time.Duration) error {
 			return err
 		}
 	}
-	cols, rows, last := pl.head.Cols, pl.head.Rows, pl.at
-	for {
-		if err := pl.fetch(); err != nil {
-			return err
-		}
-		if pl.over || pl.next.Time > to {
-			break
-		}
-		if pl.next.Kind == EventResize {
-			cols, rows = pl.next.Size.Cols, pl.next.Size.Rows
-		}
-		last = pl.next.Time
-		pl.take()
+	last, err := pl.skip(func(e *Event) bool { return e.Time > to })
+	if err != nil {
+		return err
 	}
 	if pl.over {
 		to = min(to, max(pl.at, last))
 	}
 	pl.at, pl.mark = to, pl.Now()
-	pl.resize(cols, rows)
+	pl.resize(pl.cols, pl.rows)
 	if pl.term == nil {
 		return nil
 	}
-	_, err := pl.w.Write(pl.term.Screen())
+	_, err = pl.w.Write(pl.term.Screen())
 	return err
 }
+
+// skip moves over events until one that stop wants to be the next, or to the end, and tells the time of the last.
+func (pl *play) skip(stop func(*Event) bool) (last time.Duration, err error) {
+	for last = pl.at; ; {
+		if err := pl.fetch(); err != nil {
+			return last, err
+		}
+		if pl.over || stop(pl.next) {
+			return last, nil
+		}
+		last = pl.next.Time
+		pl.take()
+	}
+}
+
+// seekProgram goes on to the next start of a program, or to the end; or back to the one that was started last, or, shortly
+// behind that, to the one before, or to the beginning.
+func (pl *play) seekProgram(on bool) error {
+	if on {
+		to, err := pl.skip(func(e *Event) bool { return e.Kind == EventProgram && e.Time > pl.at })
+		if err != nil {
+			return err
+		}
+		if pl.at = to; !pl.over {
+			to = pl.next.Time
+		}
+		return pl.seek(to)
+	}
+	n := len(pl.starts)
+	for n > 0 && pl.starts[n-1] > pl.at-shortly {
+		n--
+	}
+	if n == 0 {
+		return pl.seek(0)
+	}
+	return pl.seek(pl.starts[n-1])
+}
+
+// shortly is how long behind the start of a program a step back means the one before.
+const shortly = time.Second
 
 // show writes the next event.
 func (pl *play) show() error {
@@ -261,6 +314,13 @@ func (pl *play) show() error {
 		pl.resize(e.Size.Cols, e.Size.Rows)
 	}
 	data := pl.take()
+	if e.Kind == EventProgram {
+		if pl.OnProgram != nil {
+			pl.OnProgram(e.Time, string(e.Data))
+		}
+		pl.tellState()
+		return nil
+	}
 	if len(data) == 0 {
 		return nil
 	}
@@ -272,7 +332,12 @@ func (pl *play) show() error {
 func (pl *play) take() []byte {
 	e := pl.next
 	pl.next = nil
+	if e.Kind == EventProgram {
+		pl.starts, pl.command = append(pl.starts, e.Time), string(e.Data)
+		return nil
+	}
 	if e.Kind == EventResize {
+		pl.cols, pl.rows = e.Size.Cols, e.Size.Rows
 		if pl.term != nil {
 			pl.term.Resize(int(e.Size.Cols), int(e.Size.Rows))
 		}

@@ -6,15 +6,20 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/sessctl/sess/internal/recording/vt"
 )
 
 // ExportText writes the output of a recording as plain text. What ran without a terminal comes out byte for byte,
 // standard error included. What ran on one is told line by line, as it stood when the line was left: colours are gone,
-// typing mistakes that were corrected too, and a full-screen program leaves one line that says so.
-func ExportText(r Records, w io.Writer) error {
+// typing mistakes that were corrected too, and a full-screen program leaves one line that says so. With programs, each that
+// was started has a line that says when, and with which arguments: [00:12 make all].
+func ExportText(r Records, w io.Writer, programs bool) error {
 	ev := NewEvents(r)
+	if programs {
+		ev = NewEventsWithPrograms(r)
+	}
 	head, err := ev.Head()
 	if err != nil {
 		return fmt.Errorf("export recording: %w", err)
@@ -39,13 +44,23 @@ func ExportText(r Records, w io.Writer) error {
 	if head.TTY {
 		to = &vt.Parser{Handler: lines}
 	}
+	open := false // without a terminal: the last line has not ended
 	for {
 		e, err := ev.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err == nil && e.Kind == EventOutput {
+		switch {
+		case err != nil:
+		case e.Kind == EventOutput:
 			_, err = to.Write(e.Data)
+			open = !head.TTY && e.Data[len(e.Data)-1] != '\n'
+		case e.Kind == EventProgram:
+			if open {
+				err = out.WriteByte('\n')
+			}
+			open = false
+			lines.say("[" + Clock(e.Time) + " " + string(e.Data) + "]")
 		}
 		if err == nil {
 			err = lines.err
@@ -59,6 +74,16 @@ func ExportText(r Records, w io.Writer) error {
 		return fmt.Errorf("export recording: %w", err)
 	}
 	return nil
+}
+
+// Clock says a time in a recording as a clock does: 1:02:03.
+func Clock(d time.Duration) string {
+	d = d.Truncate(time.Second)
+	h, m, s := int(d/time.Hour), int(d/time.Minute)%60, int(d/time.Second)%60
+	if h > 0 {
+		return fmt.Sprintf("%d:%02d:%02d", h, m, s)
+	}
+	return fmt.Sprintf("%02d:%02d", m, s)
 }
 
 // maxLine bounds a line of a terminal, in characters.

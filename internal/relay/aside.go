@@ -8,7 +8,7 @@ import (
 // recordOnly reports whether a stream goes into the record and nowhere else: no side receives it, and its credit is what
 // the journal has. An agent may send such a stream because its offer asked for it; older relays do not ask.
 func recordOnly(sender sess.Side, id wire.StreamID) bool {
-	return sender == sess.SideAgent && id.Channel == wire.ChannelPrograms
+	return sender == sess.SideAgent && (id.Channel == wire.ChannelPrograms || id.Channel == wire.ChannelEchoed)
 }
 
 // sendAlone continues a stream that only the record takes: of what is journalled nothing need be kept. The caller holds mu.

@@ -158,11 +158,13 @@ func (s *session) showNew(side sess.Side, h wire.Header, payload []byte, had uin
 // changes the terminal's size.
 func (s *session) showAll(side sess.Side, h wire.Header, payload []byte) {
 	switch {
-	case h.Type == wire.Data && side == sess.SideAgent && (h.Channel == wire.ChannelMain || h.Channel == wire.ChannelStderr):
-		for _, g := range s.guests {
-			g.show.put(h, payload)
+	case h.Type == wire.Data && side == sess.SideAgent:
+		if !recordOnly(side, wire.StreamID{Channel: h.Channel}) {
+			for _, g := range s.guests {
+				g.show.put(h, payload)
+			}
 		}
-		if h.FIN() {
+		if h.FIN() { // of what only the record takes, too
 			s.exitToGuests()
 		}
 	case h.Type == wire.Ctl && side == sess.SideClient:

@@ -121,6 +121,6 @@ type InputMode string
 // The modes of input, from the one that keeps least.
 const (
 	InputOff    InputMode = "off"    // none of it
-	InputMasked InputMode = "masked" // what was typed while the terminal did not echo is not; at present nothing typed is
+	InputMasked InputMode = "masked" // what was typed while the terminal echoed; never anything else
 	InputOn     InputMode = "on"
 )

@@ -1,5 +1,10 @@
 package sess
 
+import (
+	"strings"
+	"unicode"
+)
+
 // ProgramLine is one line of what an agent tells of the programs that ran in a session: JSON, one object a line, in the
 // order in which it happened. The first line is of type begin or none; a whole list has an end line.
 type ProgramLine struct {
@@ -52,10 +57,34 @@ const (
 	NoProgramsKernel     = "old_kernel"
 	NoProgramsBTF        = "no_btf"
 	NoProgramsCapability = "no_capability"
+	NoProgramsLockdown   = "locked_down"
 	NoProgramsOff        = "switched_off" // by the owner of the machine
 	NoProgramsFault      = "fault"
 	NoProgramsTold       = "not_told" // nothing is on record: said by the server
 )
+
+// NoProgramsText says for people what one of the NoPrograms… constants means; a newer one stands for itself.
+func NoProgramsText(code string) string {
+	switch code {
+	case NoProgramsSystem:
+		return "the instance does not run Linux"
+	case NoProgramsKernel:
+		return "the instance's kernel is too old to tell"
+	case NoProgramsBTF:
+		return "the instance's kernel does not describe itself (BTF)"
+	case NoProgramsCapability:
+		return "the agent may not ask the kernel: it is not root, or a container forbids it"
+	case NoProgramsLockdown:
+		return "the instance's kernel is locked down and tells nobody"
+	case NoProgramsOff:
+		return "the instance's owner has switched it off"
+	case NoProgramsFault:
+		return "the kernel refused: the agent's log has why"
+	case NoProgramsTold:
+		return "the agent told nothing"
+	}
+	return code
+}
 
 // ProgramsSum is what an agent states about the programs of a session when it is over.
 type ProgramsSum struct {
@@ -63,4 +92,47 @@ type ProgramsSum struct {
 	Lost   int64  `json:"lost,omitempty"`
 	None   string `json:"none,omitempty"`   // why there is no list: one of the NoPrograms… constants
 	Digest string `json:"digest,omitempty"` // hex SHA-256 of all lines
+}
+
+// CommandLine says what was run as a line that a shell would take, cut to about limit bytes; 0: whole. Nothing in it acts on a
+// terminal.
+func (l *ProgramLine) CommandLine(limit int) string { return CommandLine(l.Argv, limit) }
+
+// CommandLine is a program's arguments as a line that a shell would take, cut to about limit bytes; 0: whole. Whoever ran it
+// chose them: what a terminal would act on is replaced, and a line's end too.
+func CommandLine(argv []string, limit int) string {
+	var b strings.Builder
+	for i, w := range argv {
+		if limit > 0 && b.Len() > limit {
+			break
+		}
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(argument(w))
+	}
+	s := b.String()
+	if limit > 0 && len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "") + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t' || r == '\n' || r == '\r':
+			return ' '
+		case !unicode.IsPrint(r):
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// argument quotes a word where a shell would need it.
+func argument(w string) string {
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("_-./=:,+@%^", r)
+	}
+	if w != "" && strings.IndexFunc(w, odd) < 0 {
+		return w
+	}
+	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 }

@@ -33,6 +33,7 @@ const (
 	EndProtocol   EndReason = "protocol"    // one side broke the protocol and made no progress
 	EndRecording  EndReason = "recording"   // it could not be recorded and had to be
 	EndTimeout    EndReason = "timeout"     // its own --timeout passed
+	EndLimit      EndReason = "limit"       // of an Exit: it failed, and had run into a limit in the file of the instance's owner
 	EndServerLost EndReason = "server_lost" // its lease ran out: its agent heard of no server for so long
 
 	EndIdle         EndReason = "idle"          // nothing was typed, or sent, for as long as a control says
@@ -46,11 +47,16 @@ type Exit struct {
 	Signal string `json:"signal,omitempty"` // "SIGTERM"; empty when it exited by itself
 	// Message says why there was no process to exit (command not found, say); empty otherwise.
 	Message string `json:"message,omitempty"`
-	// Reason is EndTimeout when the agent ended it because its own timeout had passed; empty otherwise.
+	// Reason is EndTimeout when the agent ended it because its own timeout had passed, EndLimit when it failed and had run into
+	// one of Limits; empty otherwise.
 	Reason EndReason `json:"reason,omitempty"`
 	// What all its processes took, as far as the agent can tell; 0: not known.
 	CPUMicros int64 `json:"cpu_us,omitempty"`
 	MemPeak   int64 `json:"mem_peak,omitempty"` // bytes
+	// Limits names what it ran into of the limits in the file of the instance's owner: "max_memory, max_processes".
+	Limits string `json:"limits,omitempty"`
+	// Left counts processes that could not be killed when it was over: the kernel holds them, on a dead disk or network, say.
+	Left int `json:"left_running,omitempty"`
 	// Programs sums up the programs that ran; nil: nobody asked, or the agent is too old.
 	Programs *ProgramsSum `json:"programs,omitempty"`
 }

@@ -87,6 +87,11 @@ type Host struct {
 	Kernel   string   `json:"kernel,omitempty"`
 	Addrs    []string `json:"addrs,omitempty"` // its own addresses, at most 16
 	RunsAs   string   `json:"runs_as,omitempty"`
+	// What holds the processes of a session together (cgroup v2, cgroup v1, subreaper, process groups), which limits of the
+	// owner's file can't be set, and whether programs are listed: "on", or one of sess.NoPrograms…
+	Holds      string `json:"holds,omitempty"`
+	Unenforced string `json:"unenforced,omitempty"`
+	Programs   string `json:"programs,omitempty"`
 }
 
 // Load is the instance's load, as its agent sees it.
@@ -133,6 +138,8 @@ type Offer struct {
 	Reason  string `json:"reason,omitempty"`
 	// Programs asks for the list of programs that run, on ChannelPrograms. A relay that takes it is what sets this.
 	Programs bool `json:"programs,omitempty"`
+	// Echoed asks for what is typed while the terminal echoes, on ChannelEchoed: the session's input is masked in its record.
+	Echoed bool `json:"echoed,omitempty"`
 }
 
 // Order tells an agent to end a session now.

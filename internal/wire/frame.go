@@ -86,8 +86,10 @@ const (
 	ChannelMain   uint32 = 1 // client → agent: input; agent → client: output
 	ChannelStderr uint32 = 2 // agent → client: standard error where it is apart
 	ChannelParams uint32 = 3 // client → agent: the session's parameters (sess.EncodeParams), then FIN
-	// ChannelPrograms is agent → record: sess.ProgramLines. Only where the offer asked for it; see RecordOnly.
+	// ChannelPrograms is agent → record: sess.ProgramLines. Only where the offer asked for it.
 	ChannelPrograms uint32 = 4
+	// ChannelEchoed is agent → record: sess.EchoedLines. Only where the offer asked for it.
+	ChannelEchoed uint32 = 5
 )
 
 // Header is the head of a frame.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -47,18 +48,63 @@ func cgroupDir(mountinfo, self string) string {
 	return ""
 }
 
+// cgroupPids lists the processes of a cgroup, and of those that root made below it.
 func cgroupPids(dir string) ([]int, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-	if err != nil {
-		return nil, fmt.Errorf("list processes of cgroup: %w", err)
-	}
 	var pids []int
-	for f := range bytes.FieldsSeq(b) {
-		if pid, err := strconv.Atoi(string(f)); err == nil && pid > 1 {
-			pids = append(pids, pid)
+	for _, d := range cgroupsIn(dir) {
+		b, err := os.ReadFile(filepath.Join(d, "cgroup.procs"))
+		if err != nil && d != dir && errors.Is(err, fs.ErrNotExist) {
+			continue // it went meanwhile
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list processes of cgroup: %w", err)
+		}
+		for f := range bytes.FieldsSeq(b) {
+			if pid, err := strconv.Atoi(string(f)); err == nil && pid > 1 {
+				pids = append(pids, pid)
+			}
 		}
 	}
 	return pids, nil
+}
+
+// othersIn is cgroupPids without this process: the thread that started a session in its v1 cgroup ends a moment later, and until
+// then the kernel counts all of us among its processes.
+func othersIn(dir string) ([]int, error) {
+	pids, err := cgroupPids(dir)
+	return slices.DeleteFunc(pids, func(pid int) bool { return pid == os.Getpid() }), err
+}
+
+// maxCgroups bounds the cgroups below a session's own that are looked at.
+const maxCgroups = 10_000
+
+// cgroupsIn gives a cgroup and those below it, each before those below itself.
+func cgroupsIn(dir string) []string {
+	all := []string{dir}
+	for i := 0; i < len(all) && len(all) < maxCgroups; i++ {
+		entries, err := os.ReadDir(all[i])
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if e.IsDir() {
+				all = append(all, filepath.Join(all[i], e.Name()))
+			}
+		}
+	}
+	return all
+}
+
+// removeCgroup removes a cgroup and those below it; they must be empty, or be so in a moment.
+func removeCgroup(dir string) {
+	for _, d := range slices.Backward(cgroupsIn(dir)) {
+		for range 10 {
+			if err := os.Remove(d); !errors.Is(err, unix.EBUSY) {
+				break
+			}
+			<-time.After(2 * time.Millisecond)
+		}
+	}
 }
 
 // killCgroup kills all that is in dir and below and waits until it is empty.
@@ -67,7 +113,7 @@ func killCgroup(dir string, deadline time.Time) error {
 	err := os.WriteFile(kill, []byte("1"), 0)
 	if errors.Is(err, fs.ErrNotExist) { // before Linux 5.14
 		for range 100 {
-			pids, perr := cgroupPids(dir)
+			pids, perr := othersIn(dir)
 			if perr != nil || len(pids) == 0 {
 				break
 			}

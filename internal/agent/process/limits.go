@@ -6,6 +6,12 @@ type Limits struct {
 	Memory    int64 // bytes
 }
 
+// Names of limits, as in the owner's file.
+const (
+	LimitProcesses = "max_processes"
+	LimitMemory    = "max_memory"
+)
+
 // Spent is what the processes of a session took; 0: not known.
 type Spent struct {
 	CPUMicros int64

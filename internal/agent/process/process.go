@@ -31,6 +31,7 @@ type Process struct {
 	proc    *os.Process
 	pid     int
 	born    uint64   // when, in the kernel's ticks; 0: not known
+	reused  bool     // another process was seen under its number; of scan, which one calls at a time
 	tty     *pty.PTY // nil: pipes
 	in      *os.File
 	out     *burst
@@ -42,6 +43,8 @@ type Process struct {
 
 	mu     sync.Mutex // protects closed, and the tree while something is done to it
 	taken  Spent      // by the whole tree when it was killed, as its cgroups say
+	into   []string   // limits that it ran into until then
+	left   int        // processes that could not be killed
 	closed bool       // its ids may belong to others by now
 }
 
@@ -50,6 +53,9 @@ func (p *Process) Pid() int { return p.pid }
 
 // Input is where the process's input goes. Writing fails with EPIPE once a command has closed its input.
 func (p *Process) Input() io.Writer { return p.in }
+
+// Echoes reports whether the terminal shows what is typed by itself; false where there is no terminal.
+func (p *Process) Echoes() bool { return p.tty != nil && p.tty.Echoes() }
 
 // CloseInput passes end of file on: the pipe is closed; a terminal that reads lines gets its end-of-file character.
 func (p *Process) CloseInput() error {
@@ -159,8 +165,13 @@ func (p *Process) Kill() {
 	if p.closed {
 		return
 	}
+	if p.into == nil {
+		p.into = p.tree.ranInto(p.sup.cfg.Limits)
+	}
+	p.left = 0
 	if err := p.tree.kill(p); err != nil {
-		p.sup.cfg.Log.Warn("some processes of a session could not be killed", "session", p.session, "error", err)
+		p.left = p.tree.left(p)
+		p.sup.cfg.Log.Warn("some processes of a session could not be killed", "session", p.session, "left", p.left, "error", err)
 	}
 	p.taken = p.tree.spent()
 	p.out.cut(killPatience)
@@ -181,6 +192,20 @@ func (p *Process) Spent() Spent {
 		s.MemPeak = p.spent.MemPeak
 	}
 	return s
+}
+
+// RanInto names the limits of the owner's file that the process ran into, after Kill.
+func (p *Process) RanInto() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.into
+}
+
+// Left tells how many processes Kill could not kill: the kernel has them, uninterruptible.
+func (p *Process) Left() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.left
 }
 
 // Close frees files and the cgroup. The tree must have been killed.

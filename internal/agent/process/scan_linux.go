@@ -107,10 +107,13 @@ func (s *Supervisor) scan(p *Process) []int {
 	}
 	s.mu.Unlock()
 	member := map[int]bool{}
+	if i, there := all[p.pid]; there && p.born != 0 && i.born != p.born {
+		p.reused = true // its number is somebody else's by now, and so are that terminal session and group
+	}
 	for pid, i := range all {
 		switch {
 		case pid == self || pid <= 1 || i.born < p.born: // nobody descends from a younger one
-		case pid == p.pid, i.session == p.pid, i.pgrp == p.pid:
+		case !p.reused && (pid == p.pid || i.session == p.pid || i.pgrp == p.pid):
 			member[pid] = true
 		case environMark(pid, MarkSession) == string(p.session):
 			member[pid] = true
@@ -181,7 +184,7 @@ func (s *Supervisor) killOldCgroups() int {
 				s.cfg.Log.Warn("kill leftovers", "error", err)
 			}
 			killed += len(pids)
-			_ = os.Remove(dir)
+			removeCgroup(dir)
 		}
 	}
 	return killed

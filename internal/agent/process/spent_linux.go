@@ -25,6 +25,27 @@ func (t *tree) spent() Spent {
 	return s
 }
 
+// ranInto names the limits of the owner's file that the kernel held the tree to: by killing one of its processes, or by not
+// letting it start one.
+func (t *tree) ranInto(l Limits) []string {
+	counted := func(file, name string) bool {
+		for _, dir := range t.dirs() {
+			if b, err := os.ReadFile(filepath.Join(dir, file)); err == nil && field(string(b), name) > 0 {
+				return true
+			}
+		}
+		return false
+	}
+	var into []string
+	if l.Memory > 0 && (counted("memory.events", "oom_kill") || counted("memory.oom_control", "oom_kill")) {
+		into = append(into, LimitMemory)
+	}
+	if l.Processes > 0 && counted("pids.events", "max") {
+		into = append(into, LimitProcesses)
+	}
+	return into
+}
+
 // field finds a number by its name in a file of lines.
 func field(text, name string) int64 {
 	for line := range strings.Lines(text) {

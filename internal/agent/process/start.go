@@ -42,6 +42,8 @@ type Spec struct {
 type Trail interface {
 	// Spawn calls start, on the goroutine that called it: what that starts is followed.
 	Spawn(start func() error) error
+	// Pids lists the processes that descend from it.
+	Pids() []int
 	// Kill kills the processes that descend from it, wherever they hide, and tells how many there were.
 	Kill() int
 }

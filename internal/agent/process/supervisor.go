@@ -71,10 +71,10 @@ func (s *Supervisor) Holds() string {
 func (s *Supervisor) Unenforced() []string {
 	var missing []string
 	if s.cfg.Limits.Processes > 0 && !s.fences.limitsProcesses() {
-		missing = append(missing, "max_processes")
+		missing = append(missing, LimitProcesses)
 	}
 	if s.cfg.Limits.Memory > 0 && !s.fences.limitsMemory() {
-		missing = append(missing, "max_memory")
+		missing = append(missing, LimitMemory)
 	}
 	return missing
 }

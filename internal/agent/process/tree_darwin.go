@@ -41,6 +41,10 @@ func (t *tree) leaveCgroup(*syscall.SysProcAttr) {}
 
 func (t *tree) remove() {}
 
+func (t *tree) left(*Process) int { return 0 } // each says what can't be killed
+
+func (t *tree) ranInto(Limits) []string { return nil }
+
 func (t *tree) signal(p *Process, sig unix.Signal) { _ = t.each(p, sig) }
 
 func (t *tree) kill(p *Process) error {

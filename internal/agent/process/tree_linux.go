@@ -147,7 +147,7 @@ func (t *tree) signal(p *Process, sig unix.Signal) {
 
 func (t *tree) members(p *Process) []int {
 	if t.dir != "" {
-		if pids, err := cgroupPids(t.dir); err == nil {
+		if pids, err := othersIn(t.dir); err == nil {
 			return pids
 		}
 	}
@@ -155,11 +155,14 @@ func (t *tree) members(p *Process) []int {
 }
 
 // kill ends every process of the tree and waits until they are gone, for at most killPatience. Last come those that have
-// left the cgroup, as root may, but not their ancestry.
+// left the cgroup, as root may, but not their ancestry, or, where nobody looked at that, what else tells them.
 func (t *tree) kill(p *Process) error {
 	deadline := time.Now().Add(killPatience)
 	for _, dir := range t.dirs() { // where processes are counted, none is born from now on
 		_ = os.WriteFile(filepath.Join(dir, "pids.max"), []byte("0"), 0)
+	}
+	if p != nil && p.trail != nil {
+		p.trail.Kill() // from now on who forks dies of it
 	}
 	var err error
 	switch {
@@ -170,10 +173,49 @@ func (t *tree) kill(p *Process) error {
 	default:
 		err = until(deadline, func() (int, error) { return killFrozen(t.dir) })
 	}
-	if p != nil && p.trail != nil {
+	for _, dir := range t.beside {
+		err = errors.Join(err, until(deadline, func() (int, error) { return killIn(dir) }))
+	}
+	switch {
+	case p == nil:
+	case p.trail != nil:
 		err = errors.Join(err, until(deadline, func() (int, error) { return p.trail.Kill(), nil }))
+	case t.dir != "":
+		err = errors.Join(err, until(deadline, func() (int, error) { return killAll(t.sup.scan(p)) }))
 	}
 	return err
+}
+
+// left counts the processes of the tree that live.
+func (t *tree) left(p *Process) int {
+	all := map[int]bool{}
+	note := func(pids []int) {
+		for _, pid := range pids {
+			all[pid] = true
+		}
+	}
+	for _, dir := range t.dirs() {
+		pids, _ := othersIn(dir)
+		note(pids)
+	}
+	if p.trail != nil {
+		note(p.trail.Pids())
+	} else {
+		note(t.sup.scan(p))
+	}
+	return len(all)
+}
+
+// killIn kills what is in a cgroup.
+func killIn(dir string) (left int, err error) {
+	pids, err := othersIn(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 1, err
+	}
+	return killAll(pids)
 }
 
 // killAll kills processes; left is how many there were.
@@ -189,18 +231,17 @@ func killAll(pids []int) (left int, err error) {
 // killFrozen kills what is in a v1 cgroup. With a freezer nothing in it can start more meanwhile; else, whatever is faster
 // wins in the end, as those that were killed start nothing.
 func killFrozen(dir string) (left int, err error) {
-	freezer := filepath.Join(dir, "freezer.state")
-	if os.WriteFile(freezer, []byte("FROZEN"), 0) == nil {
-		defer func() { _ = os.WriteFile(freezer, []byte("THAWED"), 0) }()
+	freeze := func(state string) error { // what is frozen below does not thaw with it
+		var err error
+		for _, d := range slices.Backward(cgroupsIn(dir)) {
+			err = os.WriteFile(filepath.Join(d, "freezer.state"), []byte(state), 0)
+		}
+		return err
 	}
-	pids, err := cgroupPids(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+	if freeze("FROZEN") == nil {
+		defer func() { _ = freeze("THAWED") }()
 	}
-	if err != nil {
-		return 1, err
-	}
-	return killAll(pids)
+	return killIn(dir)
 }
 
 // until calls kill until nothing was left for it, or the deadline has passed.
@@ -226,7 +267,7 @@ func (t *tree) remove() {
 		return
 	}
 	for _, dir := range t.dirs() {
-		_ = os.Remove(dir)
+		removeCgroup(dir)
 	}
 	t.dir, t.beside = "", nil
 }

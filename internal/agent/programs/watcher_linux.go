@@ -40,6 +40,7 @@ type kernelObjects struct {
 	Members   *ebpf.Map     `ebpf:"members"`
 	Spawners  *ebpf.Map     `ebpf:"spawners"`
 	Sessions  *ebpf.Map     `ebpf:"sessions"`
+	Over      *ebpf.Map     `ebpf:"over"`
 	Events    *ebpf.Map     `ebpf:"events"`
 	attached  []link.Link
 	namespace uint32 // our pid namespace
@@ -136,12 +137,31 @@ func unavailable(err error) error {
 		return u
 	}
 	switch {
+	case lockedDown(lockdownFile):
+		return &Unavailable{Code: sess.NoProgramsLockdown, Message: "the kernel is locked down: it lets nobody read its memory, not even root", Err: err}
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return &Unavailable{Code: sess.NoProgramsCapability, Message: "the agent may not ask the kernel: it needs to be root, or have CAP_BPF and CAP_PERFMON", Err: err}
-	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.EINVAL):
+	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.ENOSYS), tooOld(kernelVersion()):
 		return &Unavailable{Code: sess.NoProgramsKernel, Message: "the kernel (" + kernelVersion() + ") can't tell: it takes Linux 5.8 or newer", Err: err}
 	}
 	return &Unavailable{Code: sess.NoProgramsFault, Message: "the kernel refused to tell", Err: err}
+}
+
+// lockdownFile says whether the kernel keeps its memory from everybody.
+const lockdownFile = "/sys/kernel/security/lockdown"
+
+func lockedDown(file string) bool {
+	b, err := os.ReadFile(file)
+	return err == nil && bytes.Contains(b, []byte("[confidentiality]"))
+}
+
+// tooOld reports whether a kernel is older than what the program needs; what is no version is not.
+func tooOld(release string) bool {
+	var major, minor int
+	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
+		return false
+	}
+	return major < 5 || major == 5 && minor < 8
 }
 
 func kernelVersion() string {
@@ -179,7 +199,7 @@ func (w *Watcher) free() {
 			_ = p.Close()
 		}
 	}
-	for _, m := range []*ebpf.Map{w.kernel.Members, w.kernel.Spawners, w.kernel.Sessions, w.kernel.Events} {
+	for _, m := range []*ebpf.Map{w.kernel.Members, w.kernel.Spawners, w.kernel.Sessions, w.kernel.Over, w.kernel.Events} {
 		if m != nil {
 			_ = m.Close()
 		}
@@ -291,6 +311,7 @@ type Trail struct {
 	w       *Watcher
 	session uint64
 	lines   *lines
+	over    bool // the kernel knows that the session is; of Kill, which is not called at the same time
 }
 
 // Follow begins the list of a session's programs, which is written to to.
@@ -351,9 +372,12 @@ func (t *Trail) each(f func(key uint32, pid int)) {
 	}
 }
 
-// Kill kills the session's processes and tells how many there were. What has ended meanwhile, so that its number may be
-// another's, is left alone.
+// Kill kills the session's processes and tells how many there were; those that fork from now on the kernel kills for it. What
+// has ended meanwhile, so that its number may be another's, is left alone.
 func (t *Trail) Kill() int {
+	if !t.over {
+		t.over = t.w.kernel.Over.Put(t.session, uint32(1)) == nil
+	}
 	n := 0
 	t.each(func(key uint32, pid int) {
 		n++
@@ -380,6 +404,7 @@ func (t *Trail) Finish() sess.ProgramsSum {
 		}
 		_ = t.w.kernel.Sessions.Delete(t.session)
 	}
+	_ = t.w.kernel.Over.Delete(t.session)
 	t.w.mu.Lock()
 	delete(t.w.trails, t.session)
 	t.w.mu.Unlock()

@@ -119,6 +119,18 @@ func (p *PTY) EOF() []byte {
 	return eof
 }
 
+// Echoes reports whether the kernel shows what is typed. Programs that edit lines themselves, and those that ask for a
+// password, have switched that off.
+func (p *PTY) Echoes() bool {
+	on := false
+	_ = control(p.Master, func(fd int) error {
+		t, err := unix.IoctlGetTermios(fd, getTermios)
+		on = err == nil && t.Lflag&unix.ECHO != 0
+		return err
+	})
+	return on
+}
+
 // Close closes both sides. The kernel hangs up whoever is still behind the terminal.
 func (p *PTY) Close() {
 	_ = p.Master.Close()

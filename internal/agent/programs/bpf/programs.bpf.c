@@ -5,6 +5,7 @@
 //
 //   fork  a child of a member becomes a member, before it can run; so does what the agent starts for a session
 //   exec  a member runs a program: an event
+//         and a child of a session that is over costs its parent's life
 //   exit  the last thread of a member ends: an event if it ran a program, and it is a member no longer
 //
 // A process is a member by descent alone, so that neither double forks, new sessions and namespaces nor an emptied
@@ -71,6 +72,7 @@ struct task_struct {
 
 #define PIDTYPE_TGID 1
 #define SIGNAL_GROUP_EXIT 4
+#define SIGKILL 9
 #define MAX_LEVEL 32
 
 // What user space reads; programs/event.go knows the same.
@@ -156,6 +158,15 @@ struct {
 	__type(value, struct counts);
 } sessions SEC(".maps");
 
+// Sessions that are over: whoever forks in one dies of it, so that no bomb outruns those who kill.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u64);
+	__type(value, u32);
+} over SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -212,7 +223,10 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 		return 0; // a thread
 	struct member *m = bpf_map_lookup_elem(&members, &from);
 	if (m) {
+		u64 session = m->session;
 		add_member(child, to, m);
+		if (bpf_map_lookup_elem(&over, &session))
+			bpf_send_signal(SIGKILL);
 		return 0;
 	}
 	struct pid *pid = parent->thread_pid;
