@@ -93,7 +93,8 @@ func (a *app) printTable(head []string, rows [][]string) error {
 	return err
 }
 
-// columnWidths fits the columns into total by taking from the widest first; none gets narrower than its heading.
+// columnWidths fits the columns into total by taking from the widest first; none gets narrower than its heading, and the
+// first not at all: it is what people copy into the next command.
 func columnWidths(rows [][]string, total int) []int {
 	widths := make([]int, len(rows[0]))
 	least := make([]int, len(rows[0]))
@@ -105,6 +106,7 @@ func columnWidths(rows [][]string, total int) []int {
 		least[i] = utf8.RuneCountInString(rows[0][i])
 		sum += widths[i]
 	}
+	least[0] = widths[0]
 	for sum > total {
 		widest := -1
 		for i := range widths {
@@ -168,6 +170,21 @@ func (a *app) whenp(t *time.Time) string {
 		return ""
 	}
 	return a.when(*t)
+}
+
+// exactly says a time as evidence has it: exactly, and for people how long ago.
+func (a *app) exactly(t time.Time) string {
+	if t.IsZero() || !terminal(a.out) {
+		return a.when(t)
+	}
+	return t.UTC().Format(time.RFC3339) + " (" + a.when(t) + ")"
+}
+
+func (a *app) exactlyp(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return a.exactly(*t)
 }
 
 // relative says how long ago something was, or in how long it will be.

@@ -8,7 +8,7 @@ import (
 
 func TestColumnWidths(t *testing.T) {
 	rows := [][]string{{"NAME", "LABELS"}, {"web-1", "env=prod,tier=front,zone=a"}}
-	for total, want := range map[int]string{80: "[5 26]", 33: "[5 26]", 20: "[5 13]", 11: "[4 6]", 3: "[4 6]"} {
+	for total, want := range map[int]string{80: "[5 26]", 33: "[5 26]", 20: "[5 13]", 11: "[5 6]", 3: "[5 6]"} {
 		if got := fmt.Sprint(columnWidths(rows, total)); got != want {
 			t.Errorf("columnWidths(%d) = %s, want %s", total, got, want)
 		}

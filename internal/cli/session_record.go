@@ -39,7 +39,7 @@ func whoFields(a *app, s api.Session) []field {
 	}
 	factor := ""
 	if s.MFAAt != nil {
-		factor = a.when(*s.MFAAt)
+		factor = a.exactly(*s.MFAAt)
 		if age := s.CreatedAt.Sub(*s.MFAAt); age >= 0 {
 			factor += ", " + age.Round(time.Second).String() + " before the start"
 		}
@@ -51,6 +51,14 @@ func whoFields(a *app, s api.Session) []field {
 		{"OS user", s.OSUser},
 		{"Ran as", s.RanAs},
 	}
+}
+
+// lasted says how long a session that ended had run.
+func lasted(s api.Session) string {
+	if s.StartedAt == nil || s.EndedAt == nil {
+		return ""
+	}
+	return s.EndedAt.Sub(*s.StartedAt).Round(time.Millisecond).String()
 }
 
 // heldFields say how a session's processes are held together and limited, and whether its programs are listed.
@@ -129,10 +137,10 @@ func (a *app) peopleFields(s api.Session) []field {
 	for _, p := range s.Participants {
 		text := fmt.Sprintf("%s %s from %s", p.Role, p.UserName, p.ClientAddr)
 		if p.JoinedAt != nil {
-			text += ", joined " + a.when(*p.JoinedAt)
+			text += ", joined " + a.exactly(*p.JoinedAt)
 		}
 		if p.LeftAt != nil {
-			text += ", left " + a.when(*p.LeftAt)
+			text += ", left " + a.exactly(*p.LeftAt)
 			if p.LeftReason != "" {
 				text += " (" + p.LeftReason + ")"
 			}
@@ -144,7 +152,7 @@ func (a *app) peopleFields(s api.Session) []field {
 			fields = append(fields, field{"Tickets", fmt.Sprintf("%d more: --json shows them", len(s.Joins)-i)})
 			break
 		}
-		text := fmt.Sprintf("%s from %s, minted %s, redeemed %s", j.Side, j.Address, a.when(j.MintedAt), a.when(j.RedeemedAt))
+		text := fmt.Sprintf("%s from %s, minted %s, redeemed %s", j.Side, j.Address, a.exactly(j.MintedAt), a.exactly(j.RedeemedAt))
 		fields = append(fields, field{"Ticket", text})
 	}
 	return fields
