@@ -156,7 +156,7 @@ func (s *Service) noteSpent(ctx context.Context, tx *store.Tx, r *store.Session,
 	if err := s.noteRanAs(ctx, tx, r); err != nil {
 		return err
 	}
-	r.CPUMicros, r.MemPeak = max(0, x.CPUMicros), max(0, x.MemPeak)
+	r.CPUMicros, r.MemPeak = believedCPU(x.CPUMicros, lasted(*r, s.now())), max(0, min(x.MemPeak, mostMemory))
 	if r.CPUMicros == 0 && r.MemPeak == 0 {
 		return nil
 	}

@@ -145,13 +145,17 @@ func (c *checkpoint) move(side sess.Side, h wire.Header, have, end uint64) {
 	}
 	switch {
 	case side == sess.SideClient:
-		c.moved.In += n
+		c.moved.In = min(c.moved.In+n, mostMoved)
 	case h.Channel == wire.ChannelStderr:
-		c.moved.Err += n
+		c.moved.Err = min(c.moved.Err+n, mostMoved)
 	case h.Channel != channelRecord:
-		c.moved.Out += n
+		c.moved.Out = min(c.moved.Out+n, mostMoved)
 	}
 }
+
+// mostMoved is where counting stops. Where a stream goes on is its sender's word: with some streams that each jump as far as
+// offsets go the sum would not fit a checkpoint any more, and nothing behind it could be read.
+const mostMoved = 1 << 61
 
 // channelRecord is the agent's stream that only the record receives.
 const channelRecord uint32 = 4

@@ -60,3 +60,37 @@ func TestTraffic(t *testing.T) {
 		t.Errorf("Verify = %+v, %v, want %+v", rep.Moved, err, want)
 	}
 }
+
+// TestJumpsBreakNoRecording: where a stream goes on is its sender's word. Several that jump as far as offsets go would count
+// more than a checkpoint can hold, and neither the segments behind it nor the journal after a restart could be read: whoever
+// has a session could make its recording worthless.
+func TestJumpsBreakNoRecording(t *testing.T) {
+	d := openDir(t, t.TempDir())
+	org, id := sess.NewOrgID(), sess.NewSessionID()
+	j := openJournal(t, d, org, id)
+	appendData(t, j, sess.SideAgent, wire.ChannelMain, 0, []byte("rm -rf /"))
+	far := uint64(wire.MaxOffset - wire.MaxFrame)
+	for _, side := range []sess.Side{sess.SideClient, sess.SideAgent} {
+		for ch := range uint32(6) {
+			if err := j.StartRun(side, wire.StreamID{Channel: 10 + ch}, far); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	chunk := bytes.Repeat([]byte("x"), 30_000)
+	for i := range uint64(20) { // several segments
+		appendData(t, j, sess.SideAgent, wire.ChannelMain, 8+i*uint64(len(chunk)), chunk)
+	}
+	if _, err := j.Close(false); err != nil {
+		t.Fatal(err)
+	}
+	j = openJournal(t, d, org, id)
+	appendData(t, j, sess.SideAgent, wire.ChannelMain, 8+20*uint64(len(chunk)), []byte("the end"))
+	if _, err := j.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	rep, err := d.Verify(org, id)
+	if err != nil || rep.Damaged > 0 {
+		t.Errorf("%d segments are damaged: %v, %q", rep.Damaged, err, rep.Problems)
+	}
+}

@@ -121,6 +121,9 @@ func (s *session) guestHello(g *guest, payload []byte) error {
 // letType tells a peer how to continue; the caller holds mu.
 func (s *session) letType(g *guest, st wire.SendState) error {
 	t := s.typist(g.num)
+	if st.Base > t.recv { // see claims.go; the agent would take what follows for a mistake of ours
+		return mistake("participant %d begins at %d, and the agent has %d", g.num, st.Base, t.recv)
+	}
 	j, _ := s.journal.End(sess.SideClient, st.StreamID)
 	if j < st.Base {
 		if err := s.journal.StartRun(sess.SideClient, st.StreamID, st.Base); err != nil {

@@ -203,7 +203,7 @@ func (s *session) begin() {
 
 // tryGo lets go who can; the caller holds mu.
 func (s *session) tryGo() {
-	if s.lacking() > 0 {
+	if s.lacking() > 0 || s.overreached() {
 		return // it stands still
 	}
 	for i, p := range s.parties {

@@ -1,0 +1,105 @@
+package relay_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sessctl/sess/internal/link"
+	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/wire"
+)
+
+// answerAsk reads until the relay asks where c stands, says so, and gives what ends the connection; nil: it goes on.
+func answerAsk(t *testing.T, c *link.Conn, sends []wire.SendState) error {
+	t.Helper()
+	for {
+		b, err := c.ReadFrame()
+		if err != nil {
+			return err
+		}
+		h, p, err := wire.Decode(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch h.Type { //nolint:exhaustive // the others don't matter
+		case wire.Ask:
+			a, err := wire.DecodeAsk(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hello := wire.HelloFrame{Version: wire.Version, Epoch: a.Epoch, Round: uint64(a.Round), Send: sends, Recv: []wire.RecvState{
+				{Limit: wire.MaxCtlUnacked}, {StreamID: wire.StreamID{Channel: wire.ChannelMain}, Limit: wire.WindowGuest},
+			}}
+			if err := c.Write(wire.Header{Type: wire.Hello}, wire.AppendHello(nil, hello)); err != nil {
+				return err
+			}
+		case wire.Go:
+			return nil
+		case wire.Error:
+			return errors.New(string(p))
+		}
+	}
+}
+
+// TestAClientLetsGoOfNoMoreThanTheAgentTook: where a stream begins is its sender's word, and what the record lacks before
+// that is counted and put down as missing. A client must not make up such gaps: they would count as bytes that it moved.
+func TestAClientLetsGoOfNoMoreThanTheAgentTook(t *testing.T) {
+	s := newShell(t)
+	go func() { _ = s.drive(t.Context(), s.client, sess.SideClient, s.gens) }()
+	send(t, s.client.Out(wire.ChannelMain), "abc")
+	expect(t, s.agent.In(wire.ChannelMain), "abc")
+	s.client.Close(nil)
+	u, _ := url.Parse(s.srv.URL)
+	d := &link.Dialer{Server: link.Server{URL: u}, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }}
+	t.Cleanup(d.CloseIdle)
+	c, err := d.Dial(t.Context(), fmt.Sprintf("%s/v1/stream?side=client&gen=%d", u, s.gens.next(sess.SideClient)), wire.Subprotocol, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	far := uint64(1) << 60
+	err = answerAsk(t, c, []wire.SendState{
+		{}, {StreamID: wire.StreamID{Channel: wire.ChannelMain}, Base: far, Have: far}, {StreamID: wire.StreamID{Channel: wire.ChannelParams}},
+	})
+	if err == nil {
+		t.Error("the client was let go on behind bytes that never were")
+	}
+	if m, ok := s.relay.Traffic(s.id); ok && m.In > 100 {
+		t.Errorf("%d bytes are counted of 3", m.In)
+	}
+	third := s.newClient(true)
+	defer third.Close(nil)
+	go s.driveTakeover(t.Context(), third)
+	send(t, third.Out(wire.ChannelMain), "def")
+	expect(t, s.agent.In(wire.ChannelMain), "def")
+}
+
+// TestAGuestCannotBreakTheAgentsConnection: a peer who begins behind bytes that the agent never had would have the relay send
+// the agent what it takes for the relay's mistake, and end the connection of everybody in the session.
+func TestAGuestCannotBreakTheAgentsConnection(t *testing.T) {
+	s := newShell(t)
+	go func() { _ = s.drive(t.Context(), s.client, sess.SideClient, s.gens) }()
+	send(t, s.client.Out(wire.ChannelMain), "abc")
+	expect(t, s.agent.In(wire.ChannelMain), "abc")
+	g, err := s.guest(t.Context(), 1, sess.JoinPeer, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	id := wire.StreamID{Channel: wire.ChannelMain, Participant: 1}
+	err = answerAsk(t, g, []wire.SendState{{StreamID: id, Base: 100, Have: 100}})
+	if err == nil {
+		t.Error("a guest goes on behind bytes that the agent never had")
+		_ = g.Write(wire.Header{Type: wire.Data, Channel: wire.ChannelMain, Participant: 1, Offset: 100}, []byte("x"))
+		time.Sleep(200 * time.Millisecond) //nolint:forbidigo // of a test that has failed
+	} else if !strings.Contains(err.Error(), "begins at 100") {
+		t.Errorf("refused with %v", err)
+	}
+	send(t, s.client.Out(wire.ChannelMain), "def")
+	expect(t, s.agent.In(wire.ChannelMain), "def")
+}
