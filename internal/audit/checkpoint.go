@@ -18,6 +18,10 @@ import (
 // MaxCheckpoint bounds a signed checkpoint, in bytes.
 const MaxCheckpoint = 4 << 10
 
+// maxSize bounds the events of a log: more than any has, and so few that no sum of places overflows, here or in package tlog,
+// which goes round for ever then. What says that there are more is refused before anything is computed, signed or not.
+const maxSize = 1 << 48
+
 // Checkpoint says what a log was at one time: how many events, and the root of the tree over them.
 type Checkpoint struct {
 	Log  string // an org's id, or "box"
@@ -120,7 +124,7 @@ func parseCheckpoint(text, name string) (Checkpoint, error) {
 		return Checkpoint{}, fmt.Errorf("checkpoint of %q is not one of %q", lines[0], name)
 	}
 	size, err := strconv.ParseInt(lines[1], 10, 64)
-	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] {
+	if err != nil || size < 0 || size > maxSize || strconv.FormatInt(size, 10) != lines[1] {
 		return Checkpoint{}, fmt.Errorf("checkpoint has no valid size: %q", lines[1])
 	}
 	root, err := tlog.ParseHash(lines[2])

@@ -171,7 +171,8 @@ func NewReader(r io.Reader) (*Reader, error) {
 		return nil, sess.New(sess.CodeInvalid, fmt.Sprintf("the export has version %d, and this program knows %d", x.Header.Version, RangeVersion),
 			"use a newer sessctl")
 	}
-	if !canonical(x.Header, b) || x.Header.Range != (x.Header.Version == RangeVersion) || x.Header.First < 0 || !x.Header.Range && x.Header.First > 0 {
+	h := x.Header
+	if !canonical(h, b) || h.Range != (h.Version == RangeVersion) || h.First < 0 || h.First > maxSize || !h.Range && h.First > 0 {
 		return nil, sess.New(sess.CodeInvalid, "the first line is not written as an export writes it", "export the log again, and verify the file unchanged")
 	}
 	return x, nil
@@ -206,7 +207,10 @@ func (x *Reader) Next() (Record, error) {
 		if rec.Before, err = parseHashes(l.Before); err == nil {
 			rec.After, err = parseHashes(l.After)
 		}
-		if rec.To = l.To; err != nil {
+		if rec.To = l.To; err == nil && (rec.To < 0 || rec.To > maxSize) {
+			err = fmt.Errorf("no log has %d events", rec.To)
+		}
+		if err != nil {
 			return bad(err)
 		}
 		return rec, nil
@@ -225,7 +229,7 @@ func (x *Reader) Next() (Record, error) {
 	rec.Body = []byte(*l.Body)
 	if placed {
 		rec.Index = *l.Index
-		if rec.Index < 0 {
+		if rec.Index < 0 || rec.Index >= maxSize {
 			return bad(fmt.Errorf("event has the place %d", rec.Index))
 		}
 		if rec.Hash, err = tlog.ParseHash(l.Hash); err != nil || rec.Hash.String() != l.Hash {
