@@ -161,6 +161,9 @@ func (s *Service) newGuest(ctx context.Context, tx *gate.Tx, r store.Session, in
 	if err := joinable(r, who.User, in.Body.Role, asks); err != nil {
 		return none, err
 	}
+	if err := s.instead(ctx, tx, r, in.Body.Role, asks); err != nil {
+		return none, err
+	}
 	here, err := tx.CountGuests(ctx, r.Org, r.ID)
 	if err != nil {
 		return none, fmt.Errorf("count guests: %w", err)
@@ -286,6 +289,7 @@ func goneError(p store.Participant) error {
 		leftKicked: "you were put out of the session", leftRevoked: "you may not be in the session any more",
 		leftRefused: "the owner of the session said no", leftNoWord: "the owner of the session did not answer",
 		leftEnded: "the session is over", leftAway: "you were away from the session for too long",
+		leftReplaced: "you joined the session again from elsewhere",
 	}[p.LeftReason]
 	if text == "" {
 		text = "you left the session"

@@ -199,6 +199,10 @@ func (s *Service) settle(r store.Session) {
 func (s *Service) Recorded(ctx context.Context, org sess.OrgID, id sess.SessionID, how sess.Recorded) error {
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		before, err := tx.GetSession(ctx, org, id)
+		if err == nil {
+			how = asClosed(before, how)
+			how.Moved = believedTraffic(how.Moved, lasted(before, s.now()))
+		}
 		if err == nil && before.Recording != sess.RecordingActive && before.Recording == how.State && before.RecDigest == how.Digest {
 			return nil
 		}
@@ -238,4 +242,15 @@ func (s *Service) Recorded(ctx context.Context, org sess.OrgID, id sess.SessionI
 		return fmt.Errorf("note recording: %w", err)
 	}
 	return nil
+}
+
+// asClosed keeps the digest with which a recording was closed, on record in the audit log: files that have another one now are
+// not the recording any more, and their word must not take its place.
+func asClosed(before store.Session, how sess.Recorded) sess.Recorded {
+	closed := before.Recording == sess.RecordingComplete || before.Recording == sess.RecordingIncomplete
+	if closed && before.RecDigest != "" && how.Digest != before.RecDigest {
+		how.State, how.Digest = sess.RecordingIncomplete, before.RecDigest
+		how.Problem = "its files are not those that were closed: their digest is another one"
+	}
+	return how
 }

@@ -27,7 +27,7 @@ const (
 )
 
 // ShareRecording makes a link to a recording for a user, a group or everybody in the organisation. It gives nothing by itself:
-// whoever opens it is logged in, is one it was made for, and is on record. It holds as long as its maker is active.
+// whoever opens it is logged in, is one it was made for, and is on record. It holds as long as its maker is active, and may still share it.
 func (s *Service) ShareRecording(ctx context.Context, who sess.Principal, in api.RecordingShareIn) (api.RecordingShare, error) {
 	var row store.Session
 	var share store.RecordingShare
@@ -133,6 +133,13 @@ func (s *Service) OpenRecordingShare(ctx context.Context, who sess.Principal, id
 		}
 		if row, err = tx.GetSession(ctx, who.Org, share.Session); err != nil {
 			return policy.Resource{}, err
+		}
+		still, err := tx.AllowedFor(ctx, sess.UserID(share.MadeBy), policy.RecordingShare, recordingResource(row))
+		if err != nil {
+			return policy.Resource{}, err
+		}
+		if !still { // a link gives no more than its maker could, now
+			return policy.Resource{}, store.ErrNotFound
 		}
 		tx.Session(row.ID)
 		tx.Detail("share", share.ID)

@@ -141,9 +141,13 @@ func (a *app) verifyRecording(ctx context.Context, name string, digests map[sess
 func (a *app) expect(ctx context.Context, v *recordingVerdict, digests map[sess.SessionID]string) error {
 	if digests != nil {
 		v.By, v.Expected = "audit", digests[v.Session]
-		if v.Expected == "" {
+		switch v.Expected {
+		case "":
 			v.By = ""
 			return sess.New(sess.CodeInvalid, "the audit log says nothing of this recording", "")
+		case twoDigests:
+			v.Expected = ""
+			return sess.New(sess.CodeInvalid, "THE AUDIT LOG HAS TWO DIGESTS OF IT: it is closed once, so one of them was put there later, for another recording", "")
 		}
 		return nil
 	}
@@ -193,6 +197,9 @@ func (a *app) printRecordingVerdict(v recordingVerdict, more bool) error {
 	return a.printFields(fields)
 }
 
+// twoDigests stands for the digest of a recording about which an audit log contradicts itself.
+const twoDigests = "two digests"
+
 // auditedDigests verifies an exported audit log and gives the digests of recordings in it; nil without a file.
 func (a *app) auditedDigests(v verifying) (map[sess.SessionID]string, error) {
 	if v.auditFile == "" {
@@ -216,9 +223,14 @@ func (a *app) auditedDigests(v verifying) (map[sess.SessionID]string, error) {
 				Digest string `json:"digest"`
 			} `json:"details"`
 		}
-		if json.Unmarshal(body, &e) == nil && e.Action == policy.RecordingClosed && e.Details.Digest != "" {
-			digests[e.Session] = e.Details.Digest
+		if json.Unmarshal(body, &e) != nil || e.Action != policy.RecordingClosed || e.Details.Digest == "" {
+			return
 		}
+		if first, known := digests[e.Session]; known && first != e.Details.Digest {
+			digests[e.Session] = twoDigests
+			return
+		}
+		digests[e.Session] = e.Details.Digest
 	}})
 	if err != nil {
 		return nil, err

@@ -71,6 +71,17 @@ func (tx *Tx) RulesWith(ctx context.Context, texts []policy.Text) (*policy.OrgRu
 	return tx.gate.policy.Compile(src, tx.Rules()), nil
 }
 
+// AllowedFor decides about somebody else as of now, by what they are now: whether what they did once, and what follows from
+// it, still counts. How they had logged in then is not asked again.
+func (tx *Tx) AllowedFor(ctx context.Context, user sess.UserID, act policy.Action, on policy.Resource) (bool, error) {
+	on = tx.complete(on)
+	if tx.incomplete != nil {
+		return false, tx.incomplete
+	}
+	d, err := tx.gate.Again(tx.Tx).Decide(ctx, sess.Principal{Org: tx.who.Org, User: user, MFAAt: tx.entry.Time}, act, on)
+	return d.Allowed, err
+}
+
 // Again decides once more, as of now, about what members were allowed before: the broker's, about sessions. It records
 // nothing. It is for one transaction and one goroutine.
 type Again struct {
