@@ -15,8 +15,11 @@ import (
 )
 
 const (
-	maxDeliveries = 16 // webhooks that are told at once
-	maxPosts      = 50 // alerts of one delivery
+	maxDeliveries = 64 // webhooks that are told at once
+	// maxOfOrg bounds those of one organisation among them: receivers that take their time hold up their own organisation.
+	maxOfOrg = 4
+	maxDue   = 4 * maxDeliveries // that are looked at for some to tell
+	maxPosts = 50                // alerts of one delivery
 	// claimFor is how long a node has a webhook for itself: longer than a delivery takes. A node that dies meanwhile leaves it until then.
 	claimFor     = 30 * time.Second
 	postTimeout  = 20 * time.Second // for all of one delivery
@@ -31,50 +34,64 @@ type deliveries struct {
 
 	mu      sync.Mutex // protects the following
 	running map[string]bool
+	of      map[sess.OrgID]int // how many
 }
 
-func newDeliveries(s *Service) *deliveries { return &deliveries{s: s, running: map[string]bool{}} }
+func newDeliveries(s *Service) *deliveries {
+	return &deliveries{s: s, running: map[string]bool{}, of: map[sess.OrgID]int{}}
+}
 
 func (d *deliveries) wait() { d.wg.Wait() }
 
-// start begins to tell the webhooks that wait.
+// start begins to tell the webhooks that wait: first those of organisations that have none being told, then of those that have
+// one, and so on; of each those that have waited for longest.
 func (d *deliveries) start(ctx context.Context) error {
 	var rows []store.AlertHook
 	now := store.Micros(d.s.Now())
 	err := d.s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		rows, err = tx.ListAlertHooksDue(ctx, now, maxDeliveries)
+		rows, err = tx.ListAlertHooksDue(ctx, now, maxDue)
 		return err //nolint:wrapcheck // wrapped below
 	})
 	if err != nil {
 		return fmt.Errorf("list webhooks to tell: %w", err)
 	}
-	for _, h := range rows {
-		if d.claim(h.ID) {
-			d.wg.Go(func() {
-				defer d.done(h.ID)
-				if err := d.s.deliver(ctx, h); err != nil && ctx.Err() == nil {
-					d.s.Log.ErrorContext(ctx, "alert webhook", "org", string(h.Org), "hook", h.ID, "err", err)
-				}
-			})
+	for beside := range maxOfOrg {
+		for _, h := range rows {
+			if d.claim(h, beside) {
+				d.wg.Go(func() { d.tell(ctx, h) })
+			}
 		}
 	}
 	return nil
 }
 
-func (d *deliveries) claim(id string) bool {
+func (d *deliveries) tell(ctx context.Context, h store.AlertHook) {
+	defer d.done(h)
+	if err := d.s.deliver(ctx, h); err != nil && ctx.Err() == nil {
+		d.s.Log.ErrorContext(ctx, "alert webhook", "org", string(h.Org), "hook", h.ID, "err", err)
+	}
+}
+
+// claim takes a place for a webhook, if there is one and its organisation has no more than some beside it.
+
+func (d *deliveries) claim(h store.AlertHook, beside int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.running[id] || len(d.running) >= maxDeliveries {
+	if d.running[h.ID] || len(d.running) >= maxDeliveries || d.of[h.Org] > beside {
 		return false
 	}
-	d.running[id] = true
+	d.running[h.ID] = true
+	d.of[h.Org]++
 	return true
 }
 
-func (d *deliveries) done(id string) {
+func (d *deliveries) done(h store.AlertHook) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.running, id)
+	delete(d.running, h.ID)
+	if d.of[h.Org]--; d.of[h.Org] == 0 {
+		delete(d.of, h.Org)
+	}
 }
 
 // deliver tells one webhook what it waits for, in order, and moves its cursor behind what it took. The queue is the rows: in memory

@@ -258,10 +258,11 @@ func (q *Queries) ListAlertHooks(ctx context.Context, org sess.OrgID, limit int3
 const listAlertHooksDue = `-- name: ListAlertHooksDue :many
 SELECT h.org, h.id, h.url, h.kinds, h.secret, h.created_at, h.created_by, h.next_num, h.delivered_at, h.failures, h.problem, h.failed_at, h.retry_at FROM alert_hook h
 WHERE h.retry_at <= CAST($1 AS BIGINT) AND EXISTS (SELECT 1 FROM alert a WHERE a.org = h.org AND a.num >= h.next_num)
-ORDER BY h.retry_at, h.org, h.id LIMIT $2
+ORDER BY CASE WHEN COALESCE(h.delivered_at, 0) > COALESCE(h.failed_at, 0) THEN COALESCE(h.delivered_at, 0) ELSE COALESCE(h.failed_at, 0) END,
+    h.org, h.id LIMIT $2
 `
 
-// The webhooks of all organisations that wait to be told something, and may be tried.
+// The webhooks of all organisations that wait to be told something, and may be tried: first those that were tried longest ago.
 func (q *Queries) ListAlertHooksDue(ctx context.Context, now int64, page int32) ([]AlertHook, error) {
 	rows, err := q.db.QueryContext(ctx, listAlertHooksDue, now, page)
 	if err != nil {

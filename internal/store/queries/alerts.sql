@@ -45,10 +45,11 @@ SELECT * FROM alert WHERE org = $1 ORDER BY num DESC LIMIT $2;
 SELECT COUNT(*) FROM alert WHERE org = $1 AND num >= $2;
 
 -- name: ListAlertHooksDue :many
--- The webhooks of all organisations that wait to be told something, and may be tried.
+-- The webhooks of all organisations that wait to be told something, and may be tried: first those that were tried longest ago.
 SELECT h.* FROM alert_hook h
 WHERE h.retry_at <= CAST(sqlc.arg(now) AS BIGINT) AND EXISTS (SELECT 1 FROM alert a WHERE a.org = h.org AND a.num >= h.next_num)
-ORDER BY h.retry_at, h.org, h.id LIMIT sqlc.arg(page);
+ORDER BY CASE WHEN COALESCE(h.delivered_at, 0) > COALESCE(h.failed_at, 0) THEN COALESCE(h.delivered_at, 0) ELSE COALESCE(h.failed_at, 0) END,
+    h.org, h.id LIMIT sqlc.arg(page);
 
 -- name: ClaimAlertHook :execrows
 -- 0 rows: another node has it.
