@@ -68,7 +68,7 @@ func (p *people) do(ctx context.Context, a action) error {
 	case actionYes, actionNo:
 		return p.answer(ctx, waiting, a == actionYes)
 	case actionKick:
-		p.choose(ctx, here)
+		return p.choose(ctx, here)
 	}
 	return nil
 }
@@ -91,61 +91,91 @@ func (p *people) list(row api.Session, here, waiting []api.SessionParticipant) {
 	p.t.say(strings.Join(lines, "\n"))
 }
 
-// answer answers the one who has asked for longest.
+// answer answers the one who asks, or, where several do, the one whose number the user types: who asked first may not be whom
+// they have just read of.
 func (p *people) answer(ctx context.Context, waiting []api.SessionParticipant, allow bool) error {
-	if len(waiting) == 0 {
+	switch {
+	case len(waiting) == 0:
 		p.t.say("nobody asks to be let in")
-		return nil
-	}
-	var in api.AnswerIn
-	in.Session, in.Participant, in.Body.Allow = string(p.s.ID), uint16(waiting[0].Num), allow //nolint:gosec // the server's numbers are small
-	if _, err := api.Call(ctx, p.s.client.API, api.AnswerAsk, in); err != nil {
-		return err
-	}
-	if !allow {
-		p.t.say(printable(waiting[0].UserName) + " was not let in")
+	case len(waiting) == 1:
+		return p.answerOne(ctx, waiting[0], allow)
+	case p.pick == nil:
+		p.t.say("several ask to be let in; at a terminal you can choose")
+	default:
+		question := "let whom in? type the number, then Enter; Enter alone: nobody"
+		if !allow {
+			question = "refuse whom? type the number, then Enter; Enter alone: nobody"
+		}
+		p.ask(ctx, question, waiting, "nobody was answered", func(ctx context.Context, num int64) error {
+			for _, x := range waiting {
+				if x.Num == num {
+					return p.answerOne(ctx, x, allow)
+				}
+			}
+			return fmt.Errorf("nobody who asks has the number %d", num)
+		})
 	}
 	return nil
 }
 
+func (p *people) answerOne(ctx context.Context, x api.SessionParticipant, allow bool) error {
+	var in api.AnswerIn
+	in.Session, in.Participant, in.Body.Allow = string(p.s.ID), uint16(x.Num), allow //nolint:gosec // the server's numbers are small
+	if _, err := api.Call(ctx, p.s.client.API, api.AnswerAsk, in); err != nil {
+		return err
+	}
+	if !allow {
+		p.t.say(printable(x.UserName) + " was not let in")
+	}
+	return nil
+}
+
+// ask has the user type the number of one of some people, and does then what is to be done about them.
+func (p *people) ask(ctx context.Context, question string, whom []api.SessionParticipant, none string, do func(context.Context, int64) error) {
+	lines := []string{question}
+	for _, x := range whom {
+		lines = append(lines, fmt.Sprintf("  %d  %s, %s", x.Num, printable(x.UserName), x.Role))
+	}
+	p.t.say(strings.Join(lines, "\n"))
+	ctx = context.WithoutCancel(ctx)
+	p.pick(func(line string) {
+		num, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
+		if err != nil {
+			p.t.say(none)
+			return
+		}
+		go func() { // ends within peopleTimeout
+			ctx, cancel := context.WithTimeout(ctx, peopleTimeout)
+			defer cancel()
+			if err := do(ctx, num); err != nil {
+				p.t.say(printable(err.Error()))
+			}
+		}()
+	})
+}
+
 // choose puts out the only other one, or asks whom.
-func (p *people) choose(ctx context.Context, here []api.SessionParticipant) {
+func (p *people) choose(ctx context.Context, here []api.SessionParticipant) error {
 	switch {
 	case len(here) == 0:
 		p.t.say("nobody else is here")
 	case len(here) == 1:
-		p.kick(ctx, here[0].Num)
+		return p.kick(ctx, here[0].Num)
 	case p.pick != nil:
-		lines := []string{"put out whom? type the number, then Enter; Enter alone: nobody"}
-		for _, x := range here {
-			lines = append(lines, fmt.Sprintf("  %d  %s, %s", x.Num, printable(x.UserName), x.Role))
-		}
-		p.t.say(strings.Join(lines, "\n"))
-		ctx = context.WithoutCancel(ctx)
-		p.pick(func(line string) {
-			num, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
-			if err != nil {
-				p.t.say("nobody was put out")
-				return
-			}
-			go func() { // ends within peopleTimeout
-				ctx, cancel := context.WithTimeout(ctx, peopleTimeout)
-				defer cancel()
-				p.kick(ctx, num)
-			}()
-		})
+		p.ask(ctx, "put out whom? type the number, then Enter; Enter alone: nobody", here, "nobody was put out", p.kick)
 	}
+	return nil
 }
 
-func (p *people) kick(ctx context.Context, num int64) {
+func (p *people) kick(ctx context.Context, num int64) error {
 	var in api.KickIn
 	in.Session, in.Body.Who = string(p.s.ID), strconv.FormatInt(num, 10)
 	out, err := api.Call(ctx, p.s.client.API, api.KickGuest, in)
 	if err != nil {
-		p.t.say(printable(err.Error()))
-		return
+		return err
 	}
 	for _, x := range out.Participants {
 		p.t.say(printable(x.UserName) + " was put out")
 	}
+	return nil
 }
