@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/sessctl/sess/internal/sess"
 )
 
 // CSVHeader names the columns of an export as CSV. Columns may be added at the end.
@@ -60,7 +61,7 @@ func (c *CSV) Event(idx int64, body []byte) error {
 		string(e.Session), e.Reason, string(e.Code), e.Request, count, details,
 	}
 	for i := range row {
-		row[i] = inert(row[i])
+		row[i] = sess.SpreadsheetText(row[i])
 	}
 	if err := c.w.Write(row); err != nil {
 		return fmt.Errorf("write audit export: %w", err)
@@ -89,12 +90,4 @@ func (c *CSV) Close() error {
 		return fmt.Errorf("write audit export: %w", err)
 	}
 	return nil
-}
-
-// inert keeps a spreadsheet from taking a field for a formula: much of what is in events, strangers wrote.
-func inert(s string) string {
-	if t := strings.TrimLeft(s, " \u00a0\ufeff"); t != "" && strings.ContainsRune("=+-@\t\r\n|＝＋－＠", []rune(t)[0]) {
-		return "'" + s
-	}
-	return s
 }

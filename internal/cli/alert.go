@@ -45,7 +45,7 @@ func (a *app) alertAddCmd() *cobra.Command {
 			if a.json {
 				return a.printJSON(h)
 			}
-			fmt.Fprintln(a.out, h.ID)
+			fmt.Fprintln(a.out, cell(h.ID))
 			if h.Secret != "" {
 				a.note("its secret, which is not shown again: %s", h.Secret)
 			}

@@ -45,7 +45,7 @@ func (a *app) apiCmd() *cobra.Command {
 				return err
 			}
 			defer resp.Body.Close()
-			_, err = io.Copy(a.out, resp.Body)
+			_, err = io.Copy(a.bytesOut(), resp.Body)
 			return err
 		},
 	}

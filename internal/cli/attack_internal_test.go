@@ -1,12 +1,21 @@
 package cli
 
 import (
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 
+	"github.com/sessctl/sess/internal/audit"
 	"github.com/sessctl/sess/internal/link"
+	"github.com/sessctl/sess/internal/policy"
+	"github.com/sessctl/sess/internal/recording"
 	"github.com/sessctl/sess/internal/sess"
 )
 
@@ -61,5 +70,120 @@ func TestCompletionTakesPlainWordsOnly(t *testing.T) {
 		if got := word(s); got != want {
 			t.Errorf("word(%q) = %v", s, got)
 		}
+	}
+}
+
+// hostile is what somebody may put into a name, a reason, a tag, a command or a title: C0 and C1 controls, as bytes too, and
+// marks that turn text around.
+const hostile = "a\x1b]52;c;ZXZpbA==\a\x1b[2J\u009b2Jb\u202ec\x9b1m\U000e0001d\u007f"
+
+// TestJSONCannotDriveTheTerminal: --json is looked at on terminals, too, and JSON may leave C1 controls as they are. To programs
+// it says the same.
+func TestJSONCannotDriveTheTerminal(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &app{out: f}
+	raw := json.RawMessage("{\"name\":\"raw \u009b2J\x9b\u202e\"}")
+	if err := a.printJSON(map[string]any{"name": hostile, "raw": raw}); err != nil {
+		t.Fatal(err)
+	}
+	s := &search{grepping: &grepping{match: regexp.MustCompile("x")}, a: a}
+	if err := s.line(&recording.Meta{Session: sess.SessionID(hostile)}, recording.Line{Text: "x" + hostile}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !utf8.Valid(b) || strings.ContainsAny(string(b), "\x1b\a\r\u009b\u202e\u007f\U000e0001") {
+		t.Errorf("a terminal would act on %q", b)
+	}
+	var back struct {
+		Name string
+		Raw  struct{ Name string }
+	}
+	if err := json.NewDecoder(strings.NewReader(string(b))).Decode(&back); err != nil {
+		t.Fatal(err)
+	}
+	if back.Name != strings.ToValidUTF8(hostile, "\ufffd") || back.Raw.Name != "raw \u009b2J\ufffd\u202e" {
+		t.Errorf("programs read %q and %q", back.Name, back.Raw.Name)
+	}
+}
+
+// TestExportsCannotDriveTheTerminal: an export, or a raw answer of the API, that goes to a terminal is text.
+func TestExportsCannotDriveTheTerminal(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &inertWriter{to: f}
+	for _, c := range []byte("é\t" + hostile + "\n日本") { // byte by byte: characters come in pieces
+		if n, err := w.Write([]byte{c}); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	b, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !utf8.Valid(b) || strings.ContainsAny(string(b), "\x1b\a\r\u009b\u202e\u007f\U000e0001") || !strings.HasPrefix(string(b), "é\ta") || !strings.HasSuffix(string(b), "\n日本") {
+		t.Errorf("written %q", b)
+	}
+}
+
+// TestUsageHasNoFormulas: names and tags in a file for spreadsheets are what somebody wrote.
+func TestUsageHasNoFormulas(t *testing.T) {
+	for _, s := range []string{"=cmd|' /C calc'!A0", " =1+1", "\t=1", "＝1", "+1", "-1", "@SUM(A1)", "|calc"} {
+		if got := spreadsheet(s); !strings.HasPrefix(got, "'") {
+			t.Errorf("%q stands as %q", s, got)
+		}
+	}
+}
+
+// TestARecordingIsClosedOnce: a second digest for a recording, which whoever holds the server's key can append to its log, must
+// not make an altered recording pass.
+func TestARecordingIsClosedOnce(t *testing.T) {
+	signer, err := audit.NewSigner("sess.example", ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := audit.NewWriter(f, audit.Header{Log: "org_a", Size: 3, Key: signer.VerifierKey(), Time: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tree audit.Tree
+	for i, digest := range []string{"was", "was", "is"} {
+		body, err := audit.Event{
+			ID: sess.NewEventID(), Time: time.Now(), Action: string(policy.RecordingClosed), Outcome: audit.Allowed, Session: "ses_a", Details: map[string]string{"digest": digest},
+		}.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Event(int64(i), body, tree.Append(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	note, err := signer.Checkpoint(audit.Checkpoint{Log: "org_a", Size: tree.Size(), Root: tree.Root()})
+	if err == nil {
+		err = errors.Join(w.Checkpoint(note), w.Close(), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &app{}
+	digests, err := a.auditedDigests(verifying{auditFile: path, key: signer.VerifierKey()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := recordingVerdict{Session: "ses_a", Digest: "is"}
+	if err := a.expect(t.Context(), &v, digests); err == nil {
+		t.Error("of two digests one is taken")
 	}
 }

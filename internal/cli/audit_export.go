@@ -80,7 +80,7 @@ func (a *app) save(path string, r io.Reader) error {
 
 func (a *app) saveWith(path string, write func(io.Writer) error) error {
 	if path == "-" {
-		return broken(write(a.out))
+		return broken(write(a.bytesOut()))
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {

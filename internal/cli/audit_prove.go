@@ -72,13 +72,6 @@ func (a *app) checkpointSize(path string) (int64, error) {
 	return 0, sess.New(sess.CodeInvalid, path+" holds no signed checkpoint", "make one with sessctl audit checkpoint or sessctl audit witness")
 }
 
-func encodeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
-
 func (a *app) auditCheckpointCmd() *cobra.Command {
 	var output string
 	c := &cobra.Command{

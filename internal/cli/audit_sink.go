@@ -53,7 +53,7 @@ func (a *app) sinkAddCmd() *cobra.Command {
 			a.note("the log is streamed to %s from place %d on; try it:  sessctl audit sink test %s", cell(out.Sink.URL), out.Sink.Next, cell(out.Sink.Name))
 			if out.Secret != "" {
 				a.note("messages are signed with this secret, shown once:")
-				fmt.Fprintln(a.out, out.Secret)
+				fmt.Fprintln(a.out, cell(out.Secret))
 			}
 			return nil
 		},

@@ -117,12 +117,7 @@ func (w *auditWatcher) follow(ctx context.Context, c *api.Client, f api.AuditFil
 func (w *auditWatcher) print(e api.AuditEvent) error {
 	r := rowOf(e)
 	if w.a.json {
-		b, err := json.Marshal(r)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(w.a.out, "%s\n", b)
-		return err
+		return jsonLine(w.a.out, r)
 	}
 	cells := r.cells(w.a)
 	if terminal(w.a.out) {

@@ -154,7 +154,7 @@ func (w *witness) look(ctx context.Context) error {
 	if w.a.json {
 		return w.a.printJSON(consistent{OK: true, Log: c.Log, From: said, To: c.Size})
 	}
-	_, err = fmt.Fprintf(w.a.out, "%s\t%s\t%d events, and %d before: it only grew\n", seen.Time.Format(time.RFC3339), c.Log, c.Size, said)
+	_, err = fmt.Fprintf(w.a.out, "%s\t%s\t%d events, and %d before: it only grew\n", seen.Time.Format(time.RFC3339), cell(c.Log), c.Size, said)
 	return err
 }
 

@@ -198,7 +198,7 @@ func (a *app) printShare(out api.Share) error {
 		return nil
 	}
 	a.note("opens once, for one person with a login and a role here, until %s:", a.when(out.ExpiresAt))
-	fmt.Fprintln(a.out, out.Link)
+	fmt.Fprintln(a.out, cell(out.Link))
 	return nil
 }
 

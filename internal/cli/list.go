@@ -142,8 +142,7 @@ func (l *lister[T]) changed(a *app, items []T, last string) (string, error) {
 	case now == last:
 		return now, nil
 	case a.json:
-		_, err := io.WriteString(a.out, now+"\n")
-		return now, err
+		return now, jsonLine(a.out, items)
 	case last != "":
 		_, _ = io.WriteString(a.out, "\n")
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -14,12 +13,7 @@ import (
 )
 
 // printJSON prints v for programs.
-func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.out)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v)
-}
+func (a *app) printJSON(v any) error { return encodeJSON(a.out, v) }
 
 // cell makes s fit for a table: one line, nothing a terminal acts on.
 func cell(s string) string {

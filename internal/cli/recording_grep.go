@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -232,7 +231,7 @@ func (s *search) line(meta *recording.Meta, l recording.Line) error {
 	s.hits++
 	var err error
 	if s.a.json {
-		err = json.NewEncoder(s.a.out).Encode(grepHit{
+		err = jsonLine(s.a.out, grepHit{
 			Session: meta.Session, Instance: meta.InstanceName, User: meta.User, Time: meta.Started.Add(l.Time).UTC(),
 			At: l.Time.Seconds(), Line: l.Text, Screen: l.Screen, Program: l.Program,
 		})
@@ -241,7 +240,7 @@ func (s *search) line(meta *recording.Meta, l recording.Line) error {
 		if l.Program {
 			text = "[" + text + "]"
 		}
-		_, err = io.WriteString(s.a.out, strings.Join([]string{string(meta.Session), recording.Clock(l.Time), text}, "\t")+"\n")
+		_, err = io.WriteString(s.a.out, strings.Join([]string{cell(string(meta.Session)), recording.Clock(l.Time), text}, "\t")+"\n")
 	}
 	if err != nil {
 		return &outputError{err}

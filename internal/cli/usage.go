@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/sess"
 )
 
 func (a *app) usageCmd() *cobra.Command {
@@ -100,7 +101,7 @@ func (a *app) printUsage(u api.Usage, format string) error {
 		w := csv.NewWriter(a.out)
 		_ = w.Write([]string{"key", "name", "sessions", "wall_us", "cpu_us", "mem_peak", "bytes_in", "bytes_out", "bytes_err", "recordings_stored"}) // Flush has its error
 		for _, r := range u.Items {
-			_ = w.Write(append([]string{plainCell(r.Key), plainCell(r.Name)}, usageNumbers(r)...)) // as above
+			_ = w.Write(append([]string{spreadsheet(r.Key), spreadsheet(r.Name)}, usageNumbers(r)...)) // as above
 		}
 		w.Flush()
 		return w.Error()
@@ -119,14 +120,8 @@ func (a *app) printUsage(u api.Usage, format string) error {
 	return a.printTable([]string{"FOR", "SESSIONS", "TIME", "CPU", "PEAK MEMORY", "IN", "OUT", "ERR", "RECORDINGS"}, rows)
 }
 
-// plainCell keeps a spreadsheet from taking a name for a formula.
-func plainCell(s string) string {
-	s = cell(s)
-	if s != "" && (s[0] == '=' || s[0] == '+' || s[0] == '-' || s[0] == '@') {
-		return "'" + s
-	}
-	return s
-}
+// spreadsheet makes s fit for a file that a spreadsheet opens.
+func spreadsheet(s string) string { return sess.SpreadsheetText(cell(s)) }
 
 func usageLabel(r api.UsageRow, by string) string {
 	switch {

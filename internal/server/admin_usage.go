@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/sess"
 )
 
 // serveAdminUsage answers what the box's owner asks about usage.
@@ -81,7 +82,7 @@ func dateOr(text string) (string, error) {
 func printBoxUsage(p Process, u api.Usage, format string) error {
 	head := []string{"key", "name", "sessions", "wall_us", "cpu_us", "mem_peak", "bytes_in", "bytes_out", "bytes_err", "recordings_stored"}
 	cells := func(r api.UsageRow) []string {
-		row := []string{r.Key, r.Name}
+		row := []string{sess.SpreadsheetText(r.Key), sess.SpreadsheetText(r.Name)}
 		for _, n := range []int64{r.Sessions, r.WallUS, r.CPUUS, r.MemPeak, r.BytesIn, r.BytesOut, r.BytesErr, r.RecStored} {
 			row = append(row, strconv.FormatInt(n, 10))
 		}
