@@ -136,15 +136,3 @@ func (g *Gate) Unlocked(ctx context.Context, who sess.Principal, act policy.Acti
 	}
 	return err
 }
-
-// Stands refuses who may ask for nothing any more: who is locked or no active member, or asked by a login or key that was
-// revoked. It records nothing: it is for a long answer that was decided about, and recorded, when it began.
-func (g *Gate) Stands(ctx context.Context, who sess.Principal) error {
-	return g.db.Read(ctx, func(st *store.Tx) error { //nolint:wrapcheck // it says everything
-		tx := g.newTx(ctx, st, who, policy.Whoami)
-		if err := tx.load(ctx); err != nil {
-			return err
-		}
-		return tx.revoked(ctx)
-	})
-}
