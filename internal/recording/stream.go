@@ -55,6 +55,8 @@ type StreamReader struct {
 	cur   *segment
 	want  *link // the link whose segment must come next
 	watch watcher
+	apart bool // cur is in no chain
+	given given
 	err   error // sticky
 	buf   []byte
 }
@@ -105,10 +107,13 @@ func (s *StreamReader) Next() (Record, error) {
 	for s.err == nil {
 		if s.cur != nil {
 			rec, err := s.cur.next()
-			switch {
-			case err != nil:
+			if err != nil {
 				s.cur = nil
-			case rec.Seq >= s.watch.seq:
+				continue
+			}
+			fresh := rec.Seq >= s.watch.seq
+			s.given.take(&rec, fresh, !s.apart)
+			if fresh {
 				s.watch.see(&rec)
 				return rec, nil
 			}
@@ -128,6 +133,7 @@ func (s *StreamReader) advance() error {
 	if want := s.want != nil; want != (kind == blockStored || kind == blockMissing) {
 		return fmt.Errorf("%w: block %q is out of place", errStream, kind)
 	}
+	s.apart = kind != blockStored
 	switch kind {
 	case blockLink:
 		if s.chain.add(append([]byte(nil), b...)); s.chain.ended == nil {
@@ -155,6 +161,9 @@ func (s *StreamReader) advance() error {
 		_ = json.Unmarshal(b, &e) // what is none says nothing
 		switch {
 		case s.chain.ended != nil:
+			if !s.given.same() {
+				s.watch.problem("what was sent ahead of the chain is not what the chain has: it is not of this recording")
+			}
 			s.watch.end(&s.chain)
 		case e.State == sess.RecordingComplete || e.State == sess.RecordingIncomplete:
 			s.watch.noEnd()
