@@ -190,29 +190,30 @@ func (s *Service) finish(ctx context.Context, tx *store.Tx, r *store.Session, e 
 // carryOut makes an end that is committed come true: connections and processes. An exit has its own way (wire/PROTOCOL.md,
 // "The end") and is not carried out.
 func (s *Service) carryOut(r store.Session, e ending) {
-	link := s.links.get(r.Instance)
-	order := func() {
-		if link == nil {
-			return // it is told when it is back
-		}
-		if e.stop {
-			link.order(s.key, r, e)
-		}
-		link.release(r.ID)
-	}
+	s.order(r, e)
 	if !e.soft {
 		s.cut(r)
-		order()
 		s.lives.drop(r.ID)
 		return
 	}
-	order()
 	s.lives.update(r, s.now())
 	done, ok := s.lives.tail(r.ID)
 	if !ok {
 		return
 	}
 	s.wg.Go(func() { s.cutLater(r, done) })
+}
+
+// order tells the agent of a session that ended. One that is not here is told when it is back.
+func (s *Service) order(r store.Session, e ending) {
+	link := s.links.get(r.Instance)
+	if link == nil {
+		return
+	}
+	if e.stop {
+		link.order(s.key, r, e)
+	}
+	link.release(r.ID)
 }
 
 // cutLater cuts a session once its last output was delivered, or had its time. It outlives the request that ended the

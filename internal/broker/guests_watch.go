@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/sessctl/sess/internal/gate"
@@ -79,8 +78,8 @@ func (s *Service) expireGuest(ctx context.Context, was store.Participant, now ti
 }
 
 // withdrawGuest puts a participant out whose right to be there went away.
-func (s *Service) withdrawGuest(ctx context.Context, was store.Participant, reason string) error {
-	done := false
+func (s *Service) withdrawGuest(ctx context.Context, was store.Participant, end wire.EndFrame) error {
+	reason, done := end.Message, false
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		done = false
 		r, p, err := lockGuest(ctx, tx, was.Org, was.Session, was.Num)
@@ -97,7 +96,7 @@ func (s *Service) withdrawGuest(ctx context.Context, was store.Participant, reas
 		return fmt.Errorf("put a participant out: %w", err)
 	}
 	if done {
-		s.putOut(was, wire.EndFrame{Reason: sess.EndRevoked, Message: reason})
+		s.putOut(was, end)
 		if was.JoinedAt != nil {
 			s.notice(was.Session, was.UserName+" was put out: "+reason)
 		}
@@ -125,7 +124,7 @@ func (s *Service) withdrawGuests(ctx context.Context, reason string, list func(*
 	}
 	var errs []error
 	for _, p := range rows {
-		errs = append(errs, s.withdrawGuest(ctx, p, reason))
+		errs = append(errs, s.withdrawGuest(ctx, p, wire.EndFrame{Reason: sess.EndRevoked, Message: reason}))
 	}
 	return errors.Join(errs...)
 }
@@ -138,9 +137,9 @@ func (s *Service) withdrawGuestsOfUser(ctx context.Context, org sess.OrgID, user
 // what holds now, and puts out who is allowed no more.
 func (s *Service) againGuests(ctx context.Context, org sess.OrgID) error {
 	var gone []store.Participant
-	var why []string
+	var ends []wire.EndFrame
 	err := s.db.Read(ctx, func(tx *store.Tx) error {
-		gone, why = nil, nil
+		gone, ends = nil, nil
 		rows, err := tx.ListGuestsOfOrg(ctx, org, s.node)
 		if err != nil {
 			return fmt.Errorf("list participants: %w", err)
@@ -152,7 +151,7 @@ func (s *Service) againGuests(ctx context.Context, org sess.OrgID) error {
 				return err
 			}
 			if !d.Allowed {
-				gone, why = append(gone, p), append(why, strings.Join(append(d.Rules, d.Failed...), " "))
+				gone, ends = append(gone, p), append(ends, guestEnd(p, d))
 			}
 		}
 		return nil
@@ -162,13 +161,20 @@ func (s *Service) againGuests(ctx context.Context, org sess.OrgID) error {
 	}
 	var errs []error
 	for i, p := range gone {
-		text := "nothing lets " + p.UserName + " be in it any more"
-		if why[i] != "" {
-			text = "a rule of the organisation forbids it to " + p.UserName + " now"
-		}
-		errs = append(errs, s.withdrawGuest(ctx, p, text))
+		errs = append(errs, s.withdrawGuest(ctx, p, ends[i]))
 	}
 	return errors.Join(errs...)
+}
+
+// guestEnd says to a participant why they may be there no more.
+func guestEnd(p store.Participant, d policy.Decision) wire.EndFrame {
+	switch {
+	case d.Lock != nil:
+		return wire.EndFrame{Reason: sess.EndLocked, Message: gate.WhatIsLocked(*d.Lock)}
+	case len(d.Rules)+len(d.Failed) > 0:
+		return wire.EndFrame{Reason: sess.EndRevoked, Message: "a rule of the organisation forbids it to " + p.UserName + " now"}
+	}
+	return wire.EndFrame{Reason: sess.EndRevoked, Message: "nothing lets " + p.UserName + " be in it any more"}
 }
 
 func (s *Service) againGuest(ctx context.Context, tx *store.Tx, again *gate.Again, p store.Participant) (policy.Decision, error) {

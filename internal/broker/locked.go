@@ -103,8 +103,13 @@ func (s *Service) withdraw(ctx context.Context, batch []withdrawn) error {
 	if err != nil {
 		return fmt.Errorf("end sessions: %w", err)
 	}
+	// The agents first, all of them: to close hundreds of recordings takes longer than to tell.
 	for _, d := range over {
-		s.carryOut(d.row, d.e)
+		s.order(d.row, d.e)
+	}
+	for _, d := range over {
+		s.cut(d.row)
+		s.lives.drop(d.row.ID)
 	}
 	return nil
 }

@@ -190,6 +190,7 @@ func (s *Service) recheckOrg(ctx context.Context, org sess.OrgID) error {
 	if err := s.endLocked(ctx, org); err != nil {
 		return err
 	}
+	guests := s.againGuests(ctx, org) // few, and who watches another's session waits no longer for a lock than its owner
 	var gone []withdrawn
 	var tight []tighter
 	err := s.db.Read(ctx, func(tx *store.Tx) error {
@@ -217,11 +218,10 @@ func (s *Service) recheckOrg(ctx context.Context, org sess.OrgID) error {
 	if err != nil {
 		return fmt.Errorf("decide about live sessions again: %w", err)
 	}
-	errs := []error{s.withdrawAll(ctx, gone)}
+	errs := []error{guests, s.withdrawAll(ctx, gone)}
 	for _, t := range tight {
 		errs = append(errs, s.tightened(ctx, t))
 	}
-	errs = append(errs, s.againGuests(ctx, org))
 	return errors.Join(errs...)
 }
 

@@ -165,3 +165,34 @@ func TestStalledObserver(t *testing.T) {
 	s.exits(0)
 	o.exits(0)
 }
+
+// TestLockPutsAGuestOut: a lock ends what somebody has in another's session, and nothing of that session.
+func TestLockPutsAGuestOut(t *testing.T) {
+	t.Parallel()
+	w := commons(t)
+	s := w.shell(t)
+	id := w.live(t, s)
+	ann := w.somebody(t, "operator")
+	link, err := get[api.Share](w, "session", "share", id, "--with", ann.name)
+	if err != nil {
+		t.Fatalf("%+v, %v", link, err)
+	}
+	p := ann.sit(t, "join", id)
+	p.see("p>")
+	s.see(ann.name + " joined, and may type")
+	lock, err := get[api.Lock](w, "lock", "add", "--user", ann.name, "--reason", "INC-8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.exits(5)
+	p.see("is locked: INC-8")
+	s.see(ann.name + " was put out: the user " + ann.name + " is locked: INC-8")
+	if a := ann.do("join", id); a.code != 5 || !strings.Contains(string(a.err), "you are locked out: INC-8") {
+		t.Errorf("back again: %+v", a)
+	}
+	if err := w.do("lock", "remove", string(lock.ID)); err != nil {
+		t.Fatal(err)
+	}
+	s.typ("clear; exit\r")
+	s.exits(0)
+}
