@@ -151,7 +151,7 @@ func (s *Service) webhook(h store.AlertHook) (*outbound.Webhook, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open secret: %w", err)
 	}
-	return outbound.NewWebhook(outbound.WebhookConfig{URL: h.URL, Secret: string(secret), Guard: s.Guard, Now: s.Now}) //nolint:wrapcheck // it says everything
+	return outbound.NewWebhook(outbound.WebhookConfig{URL: h.URL, Secret: string(secret), CA: h.CA, Guard: s.Guard, Now: s.Now}) //nolint:wrapcheck // it says everything
 }
 
 // told writes down how far a webhook was told, and why no further.

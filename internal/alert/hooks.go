@@ -56,7 +56,7 @@ func (s *Service) Add(ctx context.Context, who sess.Principal, in api.AlertHookI
 			return err
 		}
 		err = tx.CreateAlertHook(ctx, store.CreateAlertHookParams{
-			Org: row.Org, ID: row.ID, URL: row.URL, Kinds: row.Kinds, Secret: row.Secret, CreatedAt: row.CreatedAt, CreatedBy: row.CreatedBy, NextNum: row.NextNum,
+			Org: row.Org, ID: row.ID, URL: row.URL, Kinds: row.Kinds, Secret: row.Secret, CA: row.CA, CreatedAt: row.CreatedAt, CreatedBy: row.CreatedBy, NextNum: row.NextNum,
 		})
 		if err != nil {
 			return fmt.Errorf("create webhook: %w", err)
@@ -92,7 +92,7 @@ func nextAlert(ctx context.Context, tx *gate.Tx, org sess.OrgID, first bool) (in
 
 // newHook checks what is asked for. The secret is sealed in the row.
 func (s *Service) newHook(who sess.Principal, in api.AlertHookIn) (store.AlertHook, string, error) {
-	row := store.AlertHook{Org: who.Org, ID: sess.NewAlertHookID(), URL: in.Body.URL, CreatedAt: store.Micros(s.Now()), CreatedBy: who.Name}
+	row := store.AlertHook{Org: who.Org, ID: sess.NewAlertHookID(), URL: in.Body.URL, CA: in.Body.CA, CreatedAt: store.Micros(s.Now()), CreatedBy: who.Name}
 	var err error
 	if row.Kinds, err = readKinds(in.Body.On); err != nil {
 		return row, "", err
@@ -101,7 +101,7 @@ func (s *Service) newHook(who sess.Principal, in api.AlertHookIn) (store.AlertHo
 	if secret == "" {
 		secret = outbound.NewSecret()
 	}
-	out, err := outbound.NewWebhook(outbound.WebhookConfig{URL: row.URL, Secret: secret, Guard: s.Guard, Now: s.Now})
+	out, err := outbound.NewWebhook(outbound.WebhookConfig{URL: row.URL, Secret: secret, CA: row.CA, Guard: s.Guard, Now: s.Now})
 	if err != nil {
 		return row, "", err //nolint:wrapcheck // it says everything
 	}
@@ -121,7 +121,7 @@ func timeOf(us *int64) *time.Time {
 // view gives a webhook as admins see it.
 func view(h store.AlertHook, waiting int64) api.AlertHook {
 	return api.AlertHook{
-		ID: h.ID, URL: h.URL, On: strings.Fields(h.Kinds), CreatedAt: store.Time(h.CreatedAt), CreatedBy: h.CreatedBy, Waiting: waiting,
+		ID: h.ID, URL: h.URL, On: strings.Fields(h.Kinds), HasCA: h.CA != "", CreatedAt: store.Time(h.CreatedAt), CreatedBy: h.CreatedBy, Waiting: waiting,
 		DeliveredAt: timeOf(h.DeliveredAt), Failures: h.Failures, Problem: h.Problem, FailedAt: timeOf(h.FailedAt),
 	}
 }

@@ -8,6 +8,7 @@ type AlertHookIn struct {
 		URL    string   `json:"url" maxLength:"1024" doc:"https://HOST/PATH"`
 		On     []string `json:"on" minItems:"1" maxItems:"20" doc:"What it is told of: lockout, lock, refusals, new-address, odd-hours, recording, agent-key, or all"`
 		Secret string   `json:"secret,omitempty" maxLength:"200" doc:"whsec_ and 24 to 64 bytes in base64; made if not given"`
+		CA     string   `json:"ca,omitempty" maxLength:"32768" doc:"PEM of certificate authorities beside the system's"`
 	}
 }
 
@@ -16,6 +17,7 @@ type AlertHook struct {
 	ID          string     `json:"id"`
 	URL         string     `json:"url"`
 	On          []string   `json:"on"`
+	HasCA       bool       `json:"has_ca"`
 	CreatedAt   time.Time  `json:"created_at"`
 	CreatedBy   string     `json:"created_by"`
 	Waiting     int64      `json:"waiting"` // alerts that it was not told of yet, of any kind

@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // SinkIn describes where the audit log is to be streamed.
 type SinkIn struct {
@@ -24,13 +27,27 @@ type Sink struct {
 	HasCA       bool       `json:"has_ca"`
 	CreatedAt   time.Time  `json:"created_at"`
 	CreatedBy   string     `json:"created_by"`
-	Next        int64      `json:"next"`                   // place of the first event that was not taken yet
+	Next        int64      `json:"next"`                   // place of the first event that was not taken yet; of the server's own sinks the sum over all logs
 	Waiting     int64      `json:"waiting"`                // events that were not taken yet
 	WaitingFrom *time.Time `json:"waiting_from,omitempty"` // when the first of them was written
 	DeliveredAt *time.Time `json:"delivered_at,omitempty"` // last
 	Failures    int64      `json:"failures"`               // in a row
 	Problem     string     `json:"problem,omitempty"`      // of the last
 	FailedAt    *time.Time `json:"failed_at,omitempty"`
+}
+
+// sinkBehind is how long an event may wait before its sink counts as behind: to look at a sink is an event, too.
+const sinkBehind = 5 * time.Second
+
+// State says in a word or two how a sink is at a time.
+func (s Sink) State(now time.Time) string {
+	switch {
+	case s.Failures > 0:
+		return "failing: " + s.Problem
+	case s.Waiting > 0 && s.WaitingFrom != nil && now.Sub(*s.WaitingFrom) > sinkBehind:
+		return fmt.Sprintf("%d behind", s.Waiting)
+	}
+	return "ok"
 }
 
 // SinkAdded is a new sink, with the secret that signs its messages if that was made here.

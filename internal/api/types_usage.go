@@ -1,6 +1,7 @@
 package api
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/sessctl/sess/internal/sess"
@@ -66,11 +67,33 @@ type UsageRow struct {
 	Key       string `json:"key"`            // id of the user, project or instance; kind; month (2026-11); value of the tag, empty without it
 	Name      string `json:"name,omitempty"` // of the user, project, instance or organisation
 	Sessions  int64  `json:"sessions"`
-	WallUS    int64  `json:"wall_us"`  // microseconds from the agent's first join to the end
-	CPUUS     int64  `json:"cpu_us"`   // of all processes, where the agent could tell
-	MemPeak   int64  `json:"mem_peak"` // bytes: the highest of any one session
+	WallUS    int64  `json:"wall_us"`            // microseconds from the agent's first join to the end
+	CPUUS     *int64 `json:"cpu_us,omitempty"`   // of all processes of the sessions that were measured; absent: none was
+	MemPeak   *int64 `json:"mem_peak,omitempty"` // bytes: the highest of any one session; absent as above
 	BytesIn   int64  `json:"bytes_in"`
 	BytesOut  int64  `json:"bytes_out"`
 	BytesErr  int64  `json:"bytes_err"`
 	RecStored int64  `json:"recordings_stored"` // bytes of their recordings that are held now
+
+	Unmeasured int64 `json:"unmeasured"` // sessions of which nobody could tell CPU and memory: their agent died
+}
+
+// UsageColumns names the columns of usage as CSV. Columns may be added at the end.
+func UsageColumns() []string {
+	return []string{"key", "name", "sessions", "wall_us", "cpu_us", "mem_peak", "bytes_in", "bytes_out", "bytes_err", "recordings_stored", "unmeasured"}
+}
+
+// Numbers gives the row as the columns behind the name have it; what nobody measured is empty, and not 0.
+func (r UsageRow) Numbers() []string {
+	maybe := func(n *int64) string {
+		if n == nil {
+			return ""
+		}
+		return strconv.FormatInt(*n, 10)
+	}
+	out := []string{strconv.FormatInt(r.Sessions, 10), strconv.FormatInt(r.WallUS, 10), maybe(r.CPUUS), maybe(r.MemPeak)}
+	for _, n := range []int64{r.BytesIn, r.BytesOut, r.BytesErr, r.RecStored, r.Unmeasured} {
+		out = append(out, strconv.FormatInt(n, 10))
+	}
+	return out
 }

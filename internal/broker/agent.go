@@ -159,6 +159,7 @@ func (s *Service) admit(ctx context.Context, conn ControlConn, nonce string, h w
 			return fmt.Errorf("enter control link: %w", err)
 		}
 		link = newLink(i, nonce, conn, h.Sessions)
+		link.addr = addr
 		todo, err = s.compare(ctx, tx.Tx, i, h.Sessions)
 		todo.blame, todo.lapse = sess.EndAgentLost, h.Lapsed
 		if before.Boot == i.Boot && !s.links.known(i.ID) {

@@ -240,7 +240,7 @@ func (s *Service) noteAway(ctx context.Context, x life, now time.Time) error {
 			return err
 		}
 		return s.gate.Event(ctx, tx, gate.Entry{
-			Who: owner(*r), Action: policy.SessionDetached, On: sessionResource(*r), Session: r.ID, Time: now,
+			Who: s.actor(*r), Action: policy.SessionDetached, On: sessionResource(*r), Session: r.ID, Time: now,
 		})
 	})
 	if err != nil {

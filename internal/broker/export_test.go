@@ -46,3 +46,6 @@ func LeftWith(ctx context.Context, s *Service, j Joined) {
 		_ = s.disconnect(ctx, key, int64(j.ClientGen))
 	}
 }
+
+// ClearOld is what DeleteOld does now and then.
+func ClearOld(ctx context.Context, s *Service, remove Files) error { return s.clearOld(ctx, remove) }

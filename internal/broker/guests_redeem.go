@@ -265,7 +265,7 @@ func (s *Service) Moderated(ctx context.Context, org sess.OrgID, id sess.Session
 		if r.State == sess.StateEnded {
 			return nil
 		}
-		return s.gate.Event(ctx, tx, gate.Entry{Who: owner(r), Action: act, On: sessionResource(r), Session: id})
+		return s.gate.Event(ctx, tx, gate.Entry{Who: sess.System(r.Org), Action: act, On: sessionResource(r), Session: id})
 	})
 	if err != nil {
 		return fmt.Errorf("note moderation: %w", err)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"crypto/ed25519"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type agentLink struct {
 	number   int64  // instance.link: a later one fences this one
 	nonce    string // of its challenge: offers and orders carry it
 	conn     ControlConn
+	addr     netip.Addr // the agent's, as the server sees it
 
 	out  chan wire.Control
 	gone chan struct{} // closed by close
@@ -51,7 +53,7 @@ func newLink(i store.Instance, nonce string, conn ControlConn, sessions []sess.S
 
 // principal is the principal of a link's agent.
 func (l *agentLink) principal() sess.Principal {
-	return sess.Principal{Org: l.org, Name: l.name, Instance: l.instance, Credential: sess.CredentialAgent, CredentialID: string(l.instance)}
+	return sess.Principal{Org: l.org, Name: l.name, Instance: l.instance, Credential: sess.CredentialAgent, CredentialID: string(l.instance), Addr: l.addr}
 }
 
 // send queues a message. It never blocks.

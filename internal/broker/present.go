@@ -103,7 +103,7 @@ func (s *Service) presenceEvents(ctx context.Context, tx *store.Tx, r store.Sess
 		acts = append(acts, policy.SessionJoined)
 	}
 	for _, act := range acts {
-		if err := s.gate.Event(ctx, tx, gate.Entry{Who: owner(r), Action: act, On: sessionResource(r), Session: r.ID}); err != nil {
+		if err := s.gate.Event(ctx, tx, gate.Entry{Who: s.actor(r), Action: act, On: sessionResource(r), Session: r.ID}); err != nil {
 			return err
 		}
 	}
@@ -139,7 +139,7 @@ func (s *Service) Exited(ctx context.Context, org sess.OrgID, id sess.SessionID,
 				return save(ctx, tx, r)
 			}
 		}
-		_, err = s.finish(ctx, tx, r, exitEnding(*r, exit.Exit))
+		_, err = s.finish(ctx, tx, r, exitEnding(s.actor(*r), exit.Exit))
 		return err
 	})
 	if err != nil {
@@ -150,8 +150,8 @@ func (s *Service) Exited(ctx context.Context, org sess.OrgID, id sess.SessionID,
 }
 
 // exitEnding is the end of a session whose process ended.
-func exitEnding(r store.Session, x sess.Exit) ending {
-	end := ending{reason: sess.EndExit, who: owner(r)}
+func exitEnding(who sess.Principal, x sess.Exit) ending {
+	end := ending{reason: sess.EndExit, who: who}
 	if x.Reason == sess.EndLimit {
 		end.message = "it failed, and had run into a limit of the instance's owner: " + clean(x.Limits, maxReject)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/sessctl/sess/internal/api"
@@ -84,6 +85,16 @@ func owner(r store.Session) sess.Principal {
 		Org: r.Org, User: r.UserID, Name: r.UserName, Credential: r.Credential, CredentialID: r.CredentialID,
 		MFAAt: store.TimePtr(r.MFAAt), IDP: string(r.IDP),
 	}
+}
+
+// actor is the owner of a session as one who acts in it now: from where their client is, or was last.
+func (s *Service) actor(r store.Session) sess.Principal {
+	who := owner(r)
+	if who.Addr = s.lives.from(r.ID); who.Addr.IsValid() {
+		return who
+	}
+	who.Addr, _ = netip.ParseAddr(r.ClientAddr) // we wrote it
+	return who
 }
 
 func sessionResource(r store.Session) policy.Resource {

@@ -68,8 +68,7 @@ func (s *Service) Usage(ctx context.Context, who sess.Principal, in api.UsageIn)
 // BoxUsage sums up what the sessions of all organisations took, for the owner of the box: by org or month.
 func (s *Service) BoxUsage(ctx context.Context, in api.UsageIn) (api.Usage, error) {
 	var out api.Usage
-	owner := sess.Principal{Name: "owner of the server", Credential: sess.CredentialAdmin}
-	err := s.gate.Read(ctx, owner, policy.UsageShow, policy.Org(""), func(tx *gate.Tx) error {
+	err := s.gate.Read(ctx, sess.BoxOwner(""), policy.UsageShow, policy.Org(""), func(tx *gate.Tx) error {
 		by, over, err := planUsage(in, []string{byOrg, byMonth}, false, s.now())
 		if err != nil {
 			return err
@@ -152,7 +151,7 @@ func timeOr(text string, otherwise time.Time) (time.Time, error) {
 // summing gives the sums over some time.
 type summing func(by string, over span, limit int32) ([]store.SumUsageRow, error)
 
-// usageOf makes the answer. Its total is summed apart, so that it is right however many items there are.
+// usageOf makes the answer. Its total is that of all items, however many are given.
 func usageOf(by string, over span, sum summing) (api.Usage, error) {
 	out := api.Usage{By: by, Since: over.since, Until: over.until, Items: []api.UsageRow{}}
 	var rows []store.SumUsageRow
@@ -169,11 +168,31 @@ func usageOf(by string, over span, sum summing) (api.Usage, error) {
 	for _, r := range rows[:min(len(rows), maxUsageRows)] {
 		out.Items = append(out.Items, usageRow(r))
 	}
+	if !out.More { // adding up what is here is the same, and every row needn't be read again
+		out.Total = usageRow(addUp(rows))
+		return out, nil
+	}
 	total, err := sum(byNothing, over, 1)
 	if err == nil && len(total) == 1 {
 		out.Total = usageRow(total[0])
 	}
 	return out, err
+}
+
+// addUp gives the sum of sums.
+func addUp(rows []store.SumUsageRow) (t store.SumUsageRow) {
+	for _, r := range rows {
+		t.Sessions += r.Sessions
+		t.WallMicros += r.WallMicros
+		t.Unmeasured += r.Unmeasured
+		t.CPUMicros += r.CPUMicros
+		t.MemPeak = max(t.MemPeak, r.MemPeak)
+		t.BytesIn += r.BytesIn
+		t.BytesOut += r.BytesOut
+		t.BytesErr += r.BytesErr
+		t.Stored += r.Stored
+	}
+	return t
 }
 
 // sumMonths sums up month by month, the newest first; months without sessions are left out.
@@ -200,10 +219,14 @@ func sumMonths(over span, sum summing) ([]store.SumUsageRow, error) {
 }
 
 func usageRow(r store.SumUsageRow) api.UsageRow {
-	return api.UsageRow{
-		Key: r.Bucket, Name: r.BucketName, Sessions: r.Sessions, WallUS: r.WallMicros, CPUUS: r.CPUMicros, MemPeak: r.MemPeak,
-		BytesIn: r.BytesIn, BytesOut: r.BytesOut, BytesErr: r.BytesErr, RecStored: r.Stored,
+	out := api.UsageRow{
+		Key: r.Bucket, Name: r.BucketName, Sessions: r.Sessions, WallUS: r.WallMicros, BytesIn: r.BytesIn, BytesOut: r.BytesOut,
+		BytesErr: r.BytesErr, RecStored: r.Stored, Unmeasured: r.Unmeasured,
 	}
+	if r.Unmeasured < r.Sessions {
+		out.CPUUS, out.MemPeak = &r.CPUMicros, &r.MemPeak
+	}
+	return out
 }
 
 // seen says whose usage somebody sees, as queries take it.

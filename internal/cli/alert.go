@@ -17,7 +17,7 @@ func (a *app) alertCmd() *cobra.Command {
 
 func (a *app) alertAddCmd() *cobra.Command {
 	var in api.AlertHookIn
-	var secretFile string
+	var secretFile, caFile string
 	c := &cobra.Command{
 		Use: "add URL", Short: "Have a webhook told of what is unusual from now on",
 		Long: "Posts JSON to URL for each of the kinds of alert that --on names: lockout, lock, refusals, new-address, odd-hours, recording,\n" +
@@ -38,6 +38,13 @@ func (a *app) alertAddCmd() *cobra.Command {
 				}
 				in.Body.Secret = secret
 			}
+			if caFile != "" {
+				ca, err := a.textFile(caFile, maxCA)
+				if err != nil {
+					return err
+				}
+				in.Body.CA = ca
+			}
 			h, err := call(cmd.Context(), a, "asking the server", api.AddAlertHook, in)
 			if err != nil {
 				return err
@@ -55,6 +62,7 @@ func (a *app) alertAddCmd() *cobra.Command {
 	}
 	c.Flags().StringSliceVar(&in.Body.On, "on", nil, "`KINDS` of alert, with commas between, or all; repeatable")
 	c.Flags().StringVar(&secretFile, "secret-file", "", "read the secret (whsec_…) from `FILE`, or from standard input with -; one is made if not given")
+	c.Flags().StringVar(&caFile, "ca-file", "", "trust the certificate authorities in `FILE` (PEM), too")
 	return a.jsonFlag(c)
 }
 
@@ -95,7 +103,10 @@ func (a *app) alertShowCmd() *cobra.Command {
 			if a.json {
 				return a.printJSON(h)
 			}
-			failures := ""
+			failures, ca := "", ""
+			if h.HasCA {
+				ca = "its own, beside the system's"
+			}
 			if h.Failures > 0 {
 				failures = fmt.Sprint(h.Failures)
 			}
@@ -103,6 +114,7 @@ func (a *app) alertShowCmd() *cobra.Command {
 				{"ID", h.ID},
 				{"URL", h.URL},
 				{"On", strings.Join(h.On, ",")},
+				{"Authorities", ca},
 				{"Created", a.when(h.CreatedAt) + " by " + h.CreatedBy},
 				{"Waiting", fmt.Sprint(h.Waiting)},
 				{"Last told", a.whenp(h.DeliveredAt)},

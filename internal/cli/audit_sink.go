@@ -68,17 +68,6 @@ func (a *app) sinkAddCmd() *cobra.Command {
 	return a.jsonFlag(c)
 }
 
-// sinkState says in a word or two how a sink is.
-func (a *app) sinkState(s api.Sink) string {
-	switch {
-	case s.Failures > 0:
-		return "failing: " + s.Problem
-	case s.Waiting > 0:
-		return fmt.Sprintf("%d behind", s.Waiting)
-	}
-	return "ok"
-}
-
 func (a *app) sinkListCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List where the audit log is streamed, newest first", Args: args(cobra.NoArgs),
@@ -98,7 +87,7 @@ func (a *app) sinkListCmd() *cobra.Command {
 			}
 			var rows [][]string
 			for _, s := range out.Items {
-				rows = append(rows, []string{s.Name, s.URL, s.Format, fmt.Sprint(s.Next), a.whenp(s.DeliveredAt), a.sinkState(s)})
+				rows = append(rows, []string{s.Name, s.URL, s.Format, fmt.Sprint(s.Next), a.whenp(s.DeliveredAt), s.State(a.now())})
 			}
 			return a.printTable([]string{"NAME", "TO", "FORMAT", "NEXT", "DELIVERED", "STATE"}, rows)
 		},
@@ -127,7 +116,7 @@ func (a *app) sinkShowCmd() *cobra.Command {
 				{"To", s.URL},
 				{"Format", s.Format},
 				{"Authorities", ca},
-				{"State", a.sinkState(s)},
+				{"State", s.State(a.now())},
 				{"Next event", fmt.Sprint(s.Next)},
 				{"Waiting", fmt.Sprint(s.Waiting)},
 				{"Waiting since", a.whenp(s.WaitingFrom)},

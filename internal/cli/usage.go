@@ -49,7 +49,7 @@ func (a *app) usageCmd() *cobra.Command {
 					*t.to = at.UTC().Format(time.RFC3339Nano)
 				}
 			}
-			u, err := call(cmd.Context(), a, "asking the server", api.ShowUsage, in)
+			u, err := call(cmd.Context(), a, "adding up the sessions", api.ShowUsage, in)
 			if err != nil {
 				return err
 			}
@@ -99,9 +99,9 @@ func (a *app) printUsage(u api.Usage, format string) error {
 		return a.printJSON(u)
 	case formatCSV:
 		w := csv.NewWriter(a.out)
-		_ = w.Write([]string{"key", "name", "sessions", "wall_us", "cpu_us", "mem_peak", "bytes_in", "bytes_out", "bytes_err", "recordings_stored"}) // Flush has its error
+		_ = w.Write(api.UsageColumns()) // Flush has its error
 		for _, r := range u.Items {
-			_ = w.Write(append([]string{spreadsheet(r.Key), spreadsheet(r.Name)}, usageNumbers(r)...)) // as above
+			_ = w.Write(append([]string{spreadsheet(r.Key), spreadsheet(r.Name)}, r.Numbers()...)) // as above
 		}
 		w.Flush()
 		return w.Error()
@@ -117,7 +117,7 @@ func (a *app) printUsage(u api.Usage, format string) error {
 	if u.More {
 		a.note("there are more than %d: the rest is in the total alone", len(u.Items))
 	}
-	return a.printTable([]string{"FOR", "SESSIONS", "TIME", "CPU", "PEAK MEMORY", "IN", "OUT", "ERR", "RECORDINGS"}, rows)
+	return a.printTable([]string{"FOR", "SESSIONS", "TIME", "CPU", "PEAK MEMORY", "IN", "OUT", "ERR", "RECORDINGS", "NOT MEASURED"}, rows)
 }
 
 // spreadsheet makes s fit for a file that a spreadsheet opens.
@@ -135,18 +135,10 @@ func usageLabel(r api.UsageRow, by string) string {
 	return "(without)"
 }
 
-func usageNumbers(r api.UsageRow) []string {
-	var out []string
-	for _, n := range []int64{r.Sessions, r.WallUS, r.CPUUS, r.MemPeak, r.BytesIn, r.BytesOut, r.BytesErr, r.RecStored} {
-		out = append(out, strconv.FormatInt(n, 10))
-	}
-	return out
-}
-
 // usageCells are a row of the table: for people with units, in a pipe exact.
 func usageCells(r api.UsageRow, label string, people bool) []string {
 	if !people {
-		return append([]string{label}, usageNumbers(r)...)
+		return append([]string{label}, r.Numbers()...)
 	}
 	micros := func(n int64) string {
 		d := time.Duration(n) * time.Microsecond
@@ -156,8 +148,15 @@ func usageCells(r api.UsageRow, label string, people bool) []string {
 		return d.Round(time.Millisecond).String()
 	}
 	bytes := func(n int64) string { return size(uint64(max(0, n))) }
+	cpu, mem, unmeasured := "", "", ""
+	if r.CPUUS != nil && r.MemPeak != nil {
+		cpu, mem = micros(*r.CPUUS), bytes(*r.MemPeak)
+	}
+	if r.Unmeasured > 0 {
+		unmeasured = strconv.FormatInt(r.Unmeasured, 10)
+	}
 	return []string{
-		label, strconv.FormatInt(r.Sessions, 10), micros(r.WallUS), micros(r.CPUUS), bytes(r.MemPeak), bytes(r.BytesIn), bytes(r.BytesOut),
-		bytes(r.BytesErr), bytes(r.RecStored),
+		label, strconv.FormatInt(r.Sessions, 10), micros(r.WallUS), cpu, mem, bytes(r.BytesIn), bytes(r.BytesOut), bytes(r.BytesErr),
+		bytes(r.RecStored), unmeasured,
 	}
 }

@@ -4,8 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 
 	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/audit"
+	"github.com/sessctl/sess/internal/sess"
 )
 
 // evidence checks what must hold of every world, whatever happened in it: the audit log verifies, offline too, and every
@@ -27,7 +31,59 @@ func (w *world) evidence() error {
 	if err := w.do("audit", "verify", w.path("audit.jsonl"), "--key", key); err != nil {
 		return err
 	}
+	if err := w.completeEvents(w.path("audit.jsonl")); err != nil {
+		return err
+	}
 	return poll("every end has its event", w.oneEndEach) // a session may be ending just now
+}
+
+// completeEvents checks that every event of an exported log says who, what, on what, from where, when, with what outcome, and in which
+// request, as far as there can be such a thing: what the server does by itself comes from nowhere, and of a stranger all that is
+// known may be an address.
+func (w *world) completeEvents(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	in, err := audit.NewReader(f)
+	if err != nil {
+		return err
+	}
+	lacks := map[string]string{}
+	for {
+		rec, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if rec.Body == nil {
+			continue
+		}
+		e, err := audit.DecodeEvent(rec.Body)
+		if err != nil {
+			return err
+		}
+		byItself := e.Who.Credential == sess.CredentialSystem
+		for what, there := range map[string]bool{
+			"id": e.ID != "", "time": !e.Time.IsZero(), "action": e.Action != "", "outcome": e.Outcome != "",
+			"who":     e.Who.Name != "" || e.Who.User != "" || e.Who.Instance != "" || e.Who.Credential == "" && e.Outcome == audit.Refused,
+			"on":      e.On.Type != "",
+			"from":    e.Who.Address != "" || byItself || e.Who.Credential == sess.CredentialAdmin || e.Details["addresses"] != "",
+			"request": e.Request != "" || byItself,
+			"code":    e.Code != "" || e.Outcome == audit.Allowed,
+		} {
+			if !there {
+				lacks[e.Action+" without "+what] = string(rec.Body)
+			}
+		}
+	}
+	for what, body := range lacks {
+		err = errors.Join(err, fmt.Errorf("%s: %s", what, body))
+	}
+	return err
 }
 
 // oneEndEach checks that every session that ended has exactly one event that says so, and no other has.

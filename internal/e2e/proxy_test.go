@@ -16,6 +16,7 @@ import (
 type proxy struct {
 	ln     net.Listener
 	target func() string
+	source string // address that it goes on from; empty: whatever the system takes
 
 	mu      sync.Mutex // protects the following
 	cond    sync.Cond
@@ -30,13 +31,16 @@ type proxy struct {
 
 type tunnel struct{ near, far net.Conn }
 
-func newProxy(t *testing.T, target func() string) *proxy {
+func newProxy(t *testing.T, target func() string) *proxy { return newProxyFrom(t, "", target) }
+
+// newProxyFrom is newProxy with a source address.
+func newProxyFrom(t *testing.T, source string, target func() string) *proxy {
 	t.Helper()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{ln: ln, target: target, conns: map[*tunnel]struct{}{}}
+	p := &proxy{ln: ln, target: target, source: source, conns: map[*tunnel]struct{}{}}
 	p.cond.L = &p.mu
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -79,7 +83,11 @@ func (p *proxy) serve(near net.Conn) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	far, err := new(net.Dialer).DialContext(ctx, "tcp", p.target())
+	var d net.Dialer
+	if p.source != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(p.source)}
+	}
+	far, err := d.DialContext(ctx, "tcp", p.target())
 	if err != nil {
 		_, _ = io.WriteString(near, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
 		return

@@ -152,7 +152,7 @@ func (g *Gate) putBack(ctx context.Context, held map[Refusal]*refusalCount) {
 func (r Refusal) entry(c *refusalCount) Entry {
 	e := Entry{
 		Who: sess.Principal{Org: r.Org, Name: c.name, Addr: c.addr, RequestID: c.request}, Action: r.Action, Outcome: audit.Refused, Code: r.Code,
-		On: policy.Resource{Org: r.Org}, Time: c.first, Count: c.count,
+		On: policy.Org(r.Org), Time: c.first, Count: c.count,
 	}
 	if c.names > 1 {
 		e.Who.Name = ""

@@ -136,8 +136,10 @@ func (s *Service) tryCode(ctx context.Context, tx *gate.Tx, code string, wrong *
 	}
 	if kind == "" {
 		tx.Reject(wrong)
-		tx.AfterCommit(func() { s.lockedOut(ctx, a, who.Org, who.Name, who.Addr) })
-		return false, s.failures.count(ctx, tx.Tx, a)
+		if err := s.failures.count(ctx, tx.Tx, a); err != nil {
+			return false, err
+		}
+		return false, s.lockedOut(ctx, tx.Tx, a, who)
 	}
 	tx.Detail("factor", kind)
 	return true, nil

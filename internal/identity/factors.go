@@ -117,8 +117,10 @@ func (s *Service) confirm(ctx context.Context, tx *gate.Tx, f store.Factor, code
 	}
 	if len(steps) == 0 {
 		tx.Reject(errWrongCode(sess.CodeMFA))
-		tx.AfterCommit(func() { s.lockedOut(ctx, a, who.Org, who.Name, who.Addr) })
-		return false, s.failures.count(ctx, tx.Tx, a)
+		if err := s.failures.count(ctx, tx.Tx, a); err != nil {
+			return false, err
+		}
+		return false, s.lockedOut(ctx, tx.Tx, a, who)
 	}
 	now := store.Micros(s.now())
 	n, err := tx.ConfirmFactor(ctx, store.ConfirmFactorParams{

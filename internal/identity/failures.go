@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sessctl/sess/internal/audit"
 	"github.com/sessctl/sess/internal/gate"
 	"github.com/sessctl/sess/internal/policy"
 	"github.com/sessctl/sess/internal/sess"
@@ -30,6 +31,8 @@ const (
 	strikesLast     = 24 * time.Hour      // after the end of a block, the next one is as long as the first
 	placeLife       = 90 * 24 * time.Hour // since the last login from there
 	purgeEvery      = 15 * time.Minute
+	loginsKept      = 30 * 24 * time.Hour // rows of logins, since they ran out; what they did is in the audit log for ever
+	purgeLogins     = 10_000              // of them at once
 )
 
 // failures counts attempts to log in. An attempt by password counts as failed from its beginning until it succeeds, so any
@@ -306,15 +309,50 @@ func (f *failures) purge(ctx context.Context, tx *store.Tx) error {
 			return fmt.Errorf("delete what is over: %w", err)
 		}
 	}
+	if _, err := tx.PurgeLogins(ctx, store.Micros(now.Add(-loginsKept)), purgeLogins); err != nil {
+		return fmt.Errorf("delete old logins: %w", err)
+	}
 	return nil
 }
 
-// lockedOut puts it on record where an account was locked by an attempt that failed. It waits with other refusals for a moment, so
-// that nobody learns from the time of an answer which accounts there are.
-func (s *Service) lockedOut(ctx context.Context, a *attempt, org sess.OrgID, name string, addr netip.Addr) {
-	if a.locks && org != "" {
-		s.gate.RefusedAnonymous(ctx, gate.Refusal{Org: org, Addr: addr, Action: policy.LoginLocked, Code: sess.CodeLimited, Name: name})
+// refusePassword refuses a wrong password. Where that locked the account, it is on record before the answer, so that no kill of
+// the server loses it; of an account that nobody has, too, in the log of the box: nobody learns from the time of an answer which
+// accounts there are.
+func (s *Service) refusePassword(ctx context.Context, a *attempt, accounts []store.ListAccountsRow, addr netip.Addr) error {
+	org, name := sess.OrgID(""), "" // of an account that exists
+	if len(accounts) > 0 {
+		org, name = accounts[0].Org, a.email
 	}
+	err := s.refuse(ctx, org, addr, policy.Login, name, errWrongPassword())
+	if !a.locks {
+		return err
+	}
+	werr := s.db.Write(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		if len(accounts) == 0 {
+			return s.lockedOut(ctx, tx, a, sess.Principal{Addr: addr})
+		}
+		for _, x := range accounts {
+			if err := s.lockedOut(ctx, tx, a, sess.Principal{Org: x.Org, Name: a.email, Addr: addr}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if werr != nil {
+		return fmt.Errorf("record locked account: %w", werr)
+	}
+	return err
+}
+
+// lockedOut puts it on record within tx where an account was locked by an attempt that failed. Whose it is, is known; not who tried.
+func (s *Service) lockedOut(ctx context.Context, tx *store.Tx, a *attempt, who sess.Principal) error {
+	if !a.locks {
+		return nil
+	}
+	return s.gate.Event(ctx, tx, gate.Entry{
+		Who: sess.Principal{Org: who.Org, Name: who.Name, Addr: who.Addr.Unmap(), RequestID: who.RequestID}, Action: policy.LoginLocked,
+		Outcome: audit.Refused, Code: sess.CodeLimited, On: policy.Org(who.Org),
+	})
 }
 
 func errBlocked(again, now time.Time) *sess.Error {

@@ -202,7 +202,7 @@ func (s *Service) AdminLink(ctx context.Context, name, email string, dropFactors
 	if token, err = sess.NewToken(sess.TokenInvite, s.pin); err != nil {
 		return "", "", err
 	}
-	err = s.gate.Do(ctx, boxOwner(org.ID), policy.InviteCreate, policy.Org(org.ID), func(tx *gate.Tx) error {
+	err = s.gate.Do(ctx, sess.BoxOwner(org.ID), policy.InviteCreate, policy.Org(org.ID), func(tx *gate.Tx) error {
 		if err := tx.Lock(ctx, "admins "+string(org.ID)); err != nil {
 			return err
 		}

@@ -38,14 +38,7 @@ func (s *Service) FlowPassword(ctx context.Context, b Browser, id, email, passwo
 		return FlowEnd{}, errors.Join(err, s.failures.cancel(context.WithoutCancel(ctx), attempt))
 	}
 	if !right {
-		org, name := sess.OrgID(""), "" // of an account that exists
-		if len(accounts) > 0 {
-			org, name = accounts[0].Org, email
-		}
-		for _, x := range accounts {
-			s.lockedOut(ctx, attempt, x.Org, email, b.Addr)
-		}
-		return FlowEnd{}, s.refuse(ctx, org, b.Addr, policy.Login, name, errWrongPassword())
+		return FlowEnd{}, s.refusePassword(ctx, attempt, accounts, b.Addr)
 	}
 	account := flowAccount(accounts, org)
 	if account.Active == 0 {

@@ -44,7 +44,7 @@ func (s *Service) LockBox(ctx context.Context, kind sess.LockKind, target, reaso
 		return BoxLock{}, err
 	}
 	on := policy.Resource{Type: policy.TypeLock, ID: string(row.ID), Name: string(row.Kind) + " " + row.Name}
-	err := s.gate.Do(ctx, boxOwner(""), policy.LockAdd, on, func(tx *gate.Tx) error {
+	err := s.gate.Do(ctx, sess.BoxOwner(""), policy.LockAdd, on, func(tx *gate.Tx) error {
 		tx.Reason(row.Reason)
 		have, err := tx.ListBoxLocks(ctx)
 		if err != nil {
@@ -91,7 +91,7 @@ func (s *Service) boxLockChanged(ctx context.Context, tx *gate.Tx, act policy.Ac
 	if row.Kind != sess.LockOrg {
 		return nil // it is in the box's log
 	}
-	return s.gate.Event(ctx, tx.Tx, boxLockEntry(boxOwner(sess.OrgID(row.Target)), act, row))
+	return s.gate.Event(ctx, tx.Tx, boxLockEntry(sess.BoxOwner(sess.OrgID(row.Target)), act, row))
 }
 
 // boxLockEvents writes what happened to a lock of the box into the box's log, and into that of an organisation that it is on.
@@ -110,7 +110,7 @@ func boxLockEntry(who sess.Principal, act policy.Action, row store.BoxLock) gate
 // BoxLocks lists the locks of the box and of every organisation, newest first, for the box's owner at the machine.
 func (s *Service) BoxLocks(ctx context.Context) ([]BoxLock, error) {
 	out := []BoxLock{}
-	err := s.gate.Read(ctx, boxOwner(""), policy.LockList, policy.Org(""), func(tx *gate.Tx) error {
+	err := s.gate.Read(ctx, sess.BoxOwner(""), policy.LockList, policy.Org(""), func(tx *gate.Tx) error {
 		box, err := tx.ListBoxLocks(ctx)
 		if err != nil {
 			return fmt.Errorf("list locks: %w", err)
@@ -137,7 +137,7 @@ func (s *Service) BoxLocks(ctx context.Context) ([]BoxLock, error) {
 
 func viewBoxLock(r store.BoxLock) BoxLock {
 	return BoxLock{
-		ID: r.ID, Kind: r.Kind, Name: r.Name, Reason: r.Reason, MadeBy: boxOwner("").Name, CreatedAt: store.Time(r.CreatedAt), ExpiresAt: optionalTime(r.ExpiresAt),
+		ID: r.ID, Kind: r.Kind, Name: r.Name, Reason: r.Reason, MadeBy: sess.BoxOwner("").Name, CreatedAt: store.Time(r.CreatedAt), ExpiresAt: optionalTime(r.ExpiresAt),
 	}
 }
 
@@ -153,7 +153,7 @@ func (s *Service) UnlockBox(ctx context.Context, id sess.LockID) error {
 		return fmt.Errorf("look for lock: %w", err)
 	}
 	on := policy.Resource{Org: own.Org, Type: policy.TypeLock, ID: clip(string(id), maxName), Name: own.Name}
-	return s.gate.Do(ctx, boxOwner(own.Org), policy.LockRemove, on, func(tx *gate.Tx) error {
+	return s.gate.Do(ctx, sess.BoxOwner(own.Org), policy.LockRemove, on, func(tx *gate.Tx) error {
 		if own.Org == "" {
 			return s.removeBoxLock(ctx, tx, id)
 		}

@@ -50,14 +50,7 @@ func (s *Service) Login(ctx context.Context, addr netip.Addr, in api.LoginIn) (a
 		return out, errors.Join(err, s.failures.cancel(context.WithoutCancel(ctx), attempt))
 	}
 	if !right {
-		org, name := sess.OrgID(""), "" // of an account that exists
-		if len(accounts) > 0 {
-			org, name = accounts[0].Org, email
-		}
-		for _, x := range accounts {
-			s.lockedOut(ctx, attempt, x.Org, email, addr)
-		}
-		return out, s.refuse(ctx, org, addr, policy.Login, name, errWrongPassword())
+		return out, s.refusePassword(ctx, attempt, accounts, addr)
 	}
 	account, err := chooseOrg(accounts, in.Body.Org)
 	if err != nil || account.Org == "" {

@@ -14,11 +14,6 @@ import (
 // MaxBoxOrgs bounds the organisations that the box's owner is shown.
 const MaxBoxOrgs = 5000
 
-// boxOwner is the owner of the machine, who needs no login: acting on an organisation, or, without one, on the box.
-func boxOwner(org sess.OrgID) sess.Principal {
-	return sess.Principal{Org: org, Name: "owner of the server", Credential: sess.CredentialAdmin}
-}
-
 // BoxOrg is an organisation as the box's owner sees it.
 type BoxOrg struct {
 	ID        sess.OrgID `json:"id"`
@@ -44,7 +39,7 @@ func (s *Service) CreateOrg(ctx context.Context, name, email string) (token stri
 	id := sess.NewOrgID()
 	on := policy.Org(id)
 	on.Name = name
-	err = s.gate.Do(ctx, boxOwner(id), policy.OrgCreate, on, func(tx *gate.Tx) error {
+	err = s.gate.Do(ctx, sess.BoxOwner(id), policy.OrgCreate, on, func(tx *gate.Tx) error {
 		made, err := s.createOrg(ctx, tx.Tx, id, name)
 		if err != nil {
 			return err
@@ -64,7 +59,7 @@ func (s *Service) CreateOrg(ctx context.Context, name, email string) (token stri
 			return err
 		}
 		// The box's log names every organisation that was ever made; the organisation's own begins with this, too.
-		return s.gate.Event(ctx, tx.Tx, gate.Entry{Who: boxOwner(""), Action: policy.OrgCreate, On: on})
+		return s.gate.Event(ctx, tx.Tx, gate.Entry{Who: sess.BoxOwner(""), Action: policy.OrgCreate, On: on})
 	})
 	if err != nil {
 		return "", false, err
@@ -75,7 +70,7 @@ func (s *Service) CreateOrg(ctx context.Context, name, email string) (token stri
 // AllOrgs lists the organisations of this server, oldest first, for the box's owner at the machine.
 func (s *Service) AllOrgs(ctx context.Context) ([]BoxOrg, error) {
 	out := []BoxOrg{}
-	err := s.gate.Read(ctx, boxOwner(""), policy.OrgList, policy.Org(""), func(tx *gate.Tx) error {
+	err := s.gate.Read(ctx, sess.BoxOwner(""), policy.OrgList, policy.Org(""), func(tx *gate.Tx) error {
 		rows, err := tx.ListAllOrgs(ctx, MaxBoxOrgs)
 		if err != nil {
 			return fmt.Errorf("list organisations: %w", err)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -77,6 +78,7 @@ type Syslog struct {
 
 	conn     net.Conn
 	datagram bool
+	socket   os.FileInfo  // of a receiver that takes datagrams
 	gone     *atomic.Bool // the other side closed conn
 }
 
@@ -156,6 +158,9 @@ func (s *Syslog) dial(ctx context.Context) (err error) {
 	switch s.url.Scheme {
 	case "unix":
 		local := &net.Dialer{Timeout: dialTimeout}
+		if s.socket, err = os.Stat(s.url.Path); err != nil {
+			return err
+		}
 		s.conn, err = local.DialContext(ctx, "unix", s.url.Path)
 		if errors.Is(err, syscall.EPROTOTYPE) { // /dev/log takes datagrams
 			s.datagram = true
@@ -196,13 +201,13 @@ func (s *Syslog) write(ctx context.Context, list []SyslogMessage) error {
 	}
 	var b bytes.Buffer
 	for _, m := range list {
-		text := s.format(m)
 		if s.datagram {
-			if _, err := s.conn.Write(text); err != nil {
+			if _, err := s.conn.Write(local(m)); err != nil {
 				return err
 			}
 			continue
 		}
+		text := s.format(m)
 		b.WriteString(strconv.Itoa(len(text)))
 		b.WriteByte(' ')
 		b.Write(text)
@@ -214,11 +219,9 @@ func (s *Syslog) write(ctx context.Context, list []SyslogMessage) error {
 	return err
 }
 
-// settle waits until the other machine has every byte, and then a moment for the receiver to fall over it.
+// settle waits until the other machine has every byte (of a socket on this one: the receiver), and then a moment for the receiver
+// to fall over it.
 func (s *Syslog) settle(ctx context.Context) error {
-	if s.datagram {
-		return nil // a datagram is there when it is written
-	}
 	tick := time.NewTicker(syslogPoll)
 	defer tick.Stop()
 	var since time.Time
@@ -234,7 +237,7 @@ func (s *Syslog) settle(ctx context.Context) error {
 		case since.IsZero():
 			since = time.Now()
 		case time.Since(since) >= syslogSettle:
-			return nil
+			return s.sameReceiver(ctx)
 		}
 		select {
 		case <-ctx.Done():
@@ -244,10 +247,48 @@ func (s *Syslog) settle(ctx context.Context) error {
 	}
 }
 
+// sameReceiver fails when the receiver of datagrams is gone, or another took its place: nothing tells otherwise, and what it had
+// not read is gone with it.
+func (s *Syslog) sameReceiver(ctx context.Context) error {
+	if !s.datagram {
+		return nil
+	}
+	now, err := os.Stat(s.url.Path)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(now, s.socket) || !now.ModTime().Equal(s.socket.ModTime()) {
+		return errors.New("another receiver took the socket")
+	}
+	c, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "unixgram", s.url.Path) // refused when nobody has it
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
 // format writes m as RFC 5424 has it.
 func (s *Syslog) format(m SyslogMessage) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "<%d>1 %s %s sess-server - %s ", auditFacility+int(m.Severity), m.Time.UTC().Format("2006-01-02T15:04:05.000000Z"), s.host, printable(m.ID, maxMsgID))
+	m.data(&b)
+	b.WriteString(" \xEF\xBB\xBF")
+	b.Write(bytes.ToValidUTF8(m.Text, []byte("\uFFFD")))
+	return b.Bytes()
+}
+
+// local writes m as programs write to the log socket of their machine, which is all that rsyslog and journald understand there.
+func local(m SyslogMessage) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "<%d>%s sess-server: ", auditFacility+int(m.Severity), m.Time.Local().Format(time.Stamp))
+	m.data(&b)
+	b.WriteByte(' ')
+	b.Write(bytes.ToValidUTF8(m.Text, []byte("\uFFFD")))
+	return b.Bytes()
+}
+
+// data writes the structured data.
+func (m SyslogMessage) data(b *bytes.Buffer) {
 	begin := b.Len()
 	for _, p := range m.Data {
 		if p.Value == "" {
@@ -256,16 +297,13 @@ func (s *Syslog) format(m SyslogMessage) []byte {
 		if b.Len() == begin {
 			b.WriteString("[" + syslogData)
 		}
-		fmt.Fprintf(&b, ` %s="%s"`, p.Name, strings.NewReplacer(`\`, `\\`, `"`, `\"`, `]`, `\]`).Replace(strings.ToValidUTF8(p.Value, "\uFFFD")))
+		fmt.Fprintf(b, ` %s="%s"`, p.Name, strings.NewReplacer(`\`, `\\`, `"`, `\"`, `]`, `\]`).Replace(strings.ToValidUTF8(p.Value, "\uFFFD")))
 	}
 	if b.Len() == begin {
 		b.WriteByte('-')
 	} else {
 		b.WriteByte(']')
 	}
-	b.WriteString(" \xEF\xBB\xBF")
-	b.Write(bytes.ToValidUTF8(m.Text, []byte("\uFFFD")))
-	return b.Bytes()
 }
 
 // printable gives s as a field of a header: printable ASCII without spaces, "-" for nothing.

@@ -14,8 +14,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sessctl/sess/internal/sess"
@@ -204,18 +206,44 @@ func (w *Webhook) Post(ctx context.Context, m Message) error {
 // unreachable says why nobody answered.
 func unreachable(err error) *Failure {
 	f := &Failure{Err: err, Reason: "it can't be reached"}
-	var host *tls.CertificateVerificationError
+	var untrusted *tls.CertificateVerificationError
+	var alert tls.AlertError
+	var plain tls.RecordHeaderError
 	switch {
 	case errors.Is(err, ErrPrivate):
 		f.Reason = ErrPrivate.Error()
 	case errors.Is(err, ErrLinkLocal):
 		f.Reason = ErrLinkLocal.Error()
-	case errors.As(err, &host):
-		f.Reason = "its certificate is not trusted"
+	case errors.As(err, &untrusted):
+		f.Reason = whyUntrusted(untrusted.Err)
+	case errors.As(err, &plain):
+		f.Reason = "it does not speak TLS"
+	case errors.As(err, &alert):
+		f.Reason = "it refused the TLS connection: " + alert.Error()
+	case errors.Is(err, syscall.ECONNREFUSED):
+		f.Reason = "nothing listens there"
+	case errors.Is(err, os.ErrNotExist):
+		f.Reason = "there is no such socket"
 	case errors.Is(err, context.DeadlineExceeded):
 		f.Reason = "it did not answer in time"
 	}
 	return f
+}
+
+// whyUntrusted says what is wrong with a certificate, in words that lead to what is to be done.
+func whyUntrusted(err error) string {
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &name):
+		return "its certificate is for another name"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "its certificate has expired, or is not valid yet"
+	case errors.As(err, &unknown):
+		return "its certificate is of an authority that is not trusted (--ca-file)"
+	}
+	return "its certificate is not valid"
 }
 
 func retryAfter(h http.Header, now time.Time) time.Duration {

@@ -29,7 +29,7 @@ func (s *session) left(p *party) {
 	}
 	s.drop(p)
 	_ = s.journal.Mark("leave", map[string]any{"side": p.side, "epoch": s.epoch, "gen": p.gen})
-	s.call(s.presence(p.side, false))
+	s.call(of(p.request, s.presence(p.side, false)))
 	if o := s.other(p); o != nil {
 		s.tell(o, wire.Away, nil)
 		s.tryGo()
@@ -118,7 +118,11 @@ func (s *session) stateExit(statement []byte) {
 	}
 	s.stating = true
 	epoch := s.epoch
-	s.call(func(ctx context.Context) error {
+	request := ""
+	if a != nil {
+		request = a.request
+	}
+	s.call(of(request, func(ctx context.Context) error {
 		err := s.relay.broker.Exited(ctx, s.org, s.id, epoch, x)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -136,7 +140,7 @@ func (s *session) stateExit(statement []byte) {
 			s.tell(a, wire.ExitOK, nil)
 		}
 		return nil
-	})
+	}))
 }
 
 // cut ends the session here, now.
@@ -260,6 +264,11 @@ func (s *session) current(ctx context.Context, f func(epoch uint64) error) error
 			return err
 		}
 	}
+}
+
+// of has a call to the broker belong to the request that a connection began with.
+func of(request string, f func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error { return f(sess.WithRequest(ctx, request)) }
 }
 
 // call queues a call to the broker. The calls of a session run one after another, beside the streams.

@@ -22,6 +22,7 @@ type guest struct {
 	num  uint16
 	role sess.JoinRole
 	gen  uint64
+	req  string // id of the request that became the connection
 	conn *link.Conn
 	gone chan struct{} // closed when its reader has ended
 	show shown
@@ -38,7 +39,7 @@ func (r *Relay) joinGuest(j Join, c *link.Conn) {
 		return
 	}
 	defer r.leave(s)
-	g := &guest{num: j.Participant, role: j.Role, gen: j.Gen, conn: c, gone: make(chan struct{})}
+	g := &guest{num: j.Participant, role: j.Role, gen: j.Gen, req: j.Request, conn: c, gone: make(chan struct{})}
 	g.show.init()
 	if !s.admit(g) || r.closing() {
 		s.unlist(g)
@@ -166,14 +167,14 @@ func (s *session) readGuest(g *guest) (onPurpose bool, err error) {
 
 // guestHere tells the broker that a participant's connection came or went. One that should not be here is closed.
 func (s *session) guestHere(g *guest, here, left bool) func(context.Context) error {
-	return func(ctx context.Context) error {
+	return of(g.req, func(ctx context.Context) error {
 		err := s.relay.broker.Guest(ctx, s.org, s.id, g.num, g.gen, here, left)
 		if here && (errors.Is(err, sess.ErrEnded) || errors.Is(err, sess.ErrDenied)) {
 			s.endGuest(g, wire.EndFrame{Reason: sess.EndRevoked, Message: sess.Public(err).Message})
 			return nil
 		}
 		return err
-	}
+	})
 }
 
 // Dismiss tells a participant why they are put out of a session, and closes their connection. It returns at once.

@@ -73,6 +73,7 @@ type Join struct {
 	Takeover bool          // a client with a new key: the one before is told that it was superseded
 	Ended    bool          // the session ended by itself, on record: only output and status are left to fetch
 	Meta     recording.Meta
+	Request  string // id of the request that became the connection: what is on record of it has that
 
 	Participant uint16        // 0: the owner, or the agent
 	Role        sess.JoinRole // of a participant who is not the owner
@@ -114,7 +115,7 @@ func (r *Relay) Join(j Join, c *link.Conn) {
 		return
 	}
 	defer r.leave(s)
-	p := &party{side: j.Side, conn: c, gen: j.Gen, ready: make(chan struct{})}
+	p := &party{side: j.Side, conn: c, gen: j.Gen, request: j.Request, ready: make(chan struct{})}
 	if !s.replace(p, j.Takeover) || r.closing() || !s.join(p, j) {
 		s.conns[sideIndex(p.side)].CompareAndSwap(p, nil)
 		c.Close()
@@ -330,9 +331,10 @@ func sideIndex(s sess.Side) int {
 
 // party is one side's connection.
 type party struct {
-	side sess.Side
-	conn *link.Conn
-	gen  uint64
+	side    sess.Side
+	conn    *link.Conn
+	gen     uint64
+	request string // id of the request that became the connection
 
 	// Protected by session.mu.
 	initial bool // its first connection ever: its hello comes unasked and everything stands at 0

@@ -61,7 +61,7 @@ func (s *session) join(p *party, j Join) bool {
 		}
 	}
 	_ = s.journal.Mark("join", map[string]any{"side": p.side, "epoch": s.epoch, "gen": p.gen})
-	s.call(s.presence(p.side, true))
+	s.call(of(p.request, s.presence(p.side, true)))
 	o := s.other(p)
 	if j.First && s.round == 0 && len(s.flows) == 0 && (o == nil || o.initial) {
 		p.initial = true

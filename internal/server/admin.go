@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -58,6 +59,7 @@ func (s *Server) serveAdmin() (*http.Server, net.Listener, error) {
 	s.serveAdminOrgs(mux)
 	s.serveAdminUsage(mux)
 	s.serveAdminLocks(mux)
+	s.serveAdminSinks(mux)
 	mux.HandleFunc("GET /admin/verify-audit", adminHandler(s, func(r *http.Request) ([]auditResult, error) { return s.verifyAllAudit(r.Context()) }))
 	return &http.Server{Handler: s.outer(mux), ReadHeaderTimeout: readHeaderTimeout}, l, nil
 }
@@ -115,7 +117,7 @@ func adminCommand(p Process) *cobra.Command {
 		},
 	}
 	adminFlags(link, verify)
-	cmd.AddCommand(link, verify, adminOrgCommand(p), adminUsageCommand(p), adminLockCommand(p))
+	cmd.AddCommand(link, verify, adminOrgCommand(p), adminUsageCommand(p), adminLockCommand(p), adminSinkCommand(p))
 	return cmd
 }
 
@@ -153,6 +155,11 @@ func printVerification(w io.Writer, results []auditResult) error {
 
 // askRunning calls the server that runs on the data directory, and decodes its answer into out.
 func askRunning(cmd *cobra.Command, p Process, method, path string, out any) error {
+	return tellRunning(cmd, p, method, path, nil, out)
+}
+
+// tellRunning is askRunning with a body, which unlike a path is in no log; nil: none.
+func tellRunning(cmd *cobra.Command, p Process, method, path string, body, out any) error {
 	if err := fillFlags(cmd.Flags(), p.Env); err != nil {
 		return &usageError{err, cmd.CommandPath()}
 	}
@@ -167,7 +174,13 @@ func askRunning(cmd *cobra.Command, p Process, method, path string, out any) err
 			return d.DialContext(ctx, "unix", socket)
 		},
 	}}
-	req, err := http.NewRequestWithContext(cmd.Context(), method, "http://sess-server"+path, nil)
+	var b bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&b).Encode(body); err != nil {
+			return fmt.Errorf("make request: %w", err)
+		}
+	}
+	req, err := http.NewRequestWithContext(cmd.Context(), method, "http://sess-server"+path, &b)
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -80,14 +79,6 @@ func dateOr(text string) (string, error) {
 }
 
 func printBoxUsage(p Process, u api.Usage, format string) error {
-	head := []string{"key", "name", "sessions", "wall_us", "cpu_us", "mem_peak", "bytes_in", "bytes_out", "bytes_err", "recordings_stored"}
-	cells := func(r api.UsageRow) []string {
-		row := []string{sess.SpreadsheetText(r.Key), sess.SpreadsheetText(r.Name)}
-		for _, n := range []int64{r.Sessions, r.WallUS, r.CPUUS, r.MemPeak, r.BytesIn, r.BytesOut, r.BytesErr, r.RecStored} {
-			row = append(row, strconv.FormatInt(n, 10))
-		}
-		return row
-	}
 	switch format {
 	case "json":
 		enc := json.NewEncoder(p.Stdout)
@@ -95,19 +86,22 @@ func printBoxUsage(p Process, u api.Usage, format string) error {
 		return enc.Encode(u)
 	case "csv":
 		w := csv.NewWriter(p.Stdout)
-		_ = w.Write(head) // Flush has its error
+		_ = w.Write(api.UsageColumns()) // Flush has its error
 		for _, r := range u.Items {
-			_ = w.Write(cells(r)) // as above
+			_ = w.Write(append([]string{sess.SpreadsheetText(r.Key), sess.SpreadsheetText(r.Name)}, r.Numbers()...)) // as above
 		}
 		w.Flush()
 		return w.Error()
 	}
 	w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tSESSIONS\tTIME\tCPU\tBYTES IN\tBYTES OUT\tRECORDINGS\tID")
+	fmt.Fprintln(w, "NAME\tSESSIONS\tTIME\tCPU\tBYTES IN\tBYTES OUT\tRECORDINGS\tNOT MEASURED\tID")
 	for _, r := range u.Items {
-		wall, cpu := time.Duration(r.WallUS)*time.Microsecond, time.Duration(r.CPUUS)*time.Microsecond
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d\t%d\t%d\t%s\n", r.Name, r.Sessions, wall.Round(time.Second), cpu.Round(time.Millisecond), r.BytesIn,
-			r.BytesOut+r.BytesErr, r.RecStored, r.Key)
+		wall, cpu := time.Duration(r.WallUS)*time.Microsecond, ""
+		if r.CPUUS != nil {
+			cpu = (time.Duration(*r.CPUUS) * time.Microsecond).Round(time.Millisecond).String()
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", r.Name, r.Sessions, wall.Round(time.Second), cpu, r.BytesIn,
+			r.BytesOut+r.BytesErr, r.RecStored, r.Unmeasured, r.Key)
 	}
 	return w.Flush()
 }

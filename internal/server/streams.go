@@ -42,9 +42,11 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request) {
 		s.log.Info("stream not upgraded", "request_id", req.id, "session", joined.Session, "err", err)
 		return
 	}
+	join := joinOf(joined)
+	join.Request = req.id
 	if !s.own(conn.Close, func(ctx context.Context) {
-		defer s.broker.Left(ctx, joined)
-		s.relay.Join(joinOf(joined), conn)
+		defer s.broker.Left(sess.WithRequest(ctx, req.id), joined)
+		s.relay.Join(join, conn)
 	}) {
 		s.broker.Left(r.Context(), joined)
 	}
@@ -122,6 +124,7 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.own(conn.Close, func(ctx context.Context) {
+		ctx = sess.WithRequest(ctx, req.id)
 		// It stays a stranger in the count until it closes or its first message after the proof: see controlConn.
 		if err := s.broker.ServeAgent(ctx, &controlConn{Conn: conn, known: func() { s.strangers.known(req.remote) }}, req.addr); err != nil {
 			s.log.Info("control link over", "request_id", req.id, "client", req.addr.String(), "err", err)

@@ -60,6 +60,12 @@ func System(org OrgID) Principal {
 	return Principal{Org: org, Name: "sess-server", Credential: CredentialSystem}
 }
 
+// BoxOwner returns the owner of the machine that the server runs on, who needs no login: acting on an organisation, or, without
+// one, on the box.
+func BoxOwner(org OrgID) Principal {
+	return Principal{Org: org, Name: "owner of the server", Credential: CredentialAdmin}
+}
+
 // Role names a role: one of the built-in ones, or one of an organisation's own.
 type Role string
 

@@ -94,8 +94,8 @@ func (q *Queries) CountAlertsFrom(ctx context.Context, org sess.OrgID, num int64
 
 const createAlertHook = `-- name: CreateAlertHook :exec
 
-INSERT INTO alert_hook (org, id, url, kinds, secret, created_at, created_by, next_num, failures, problem, retry_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, '', 0)
+INSERT INTO alert_hook (org, id, url, kinds, secret, ca, created_at, created_by, next_num, failures, problem, retry_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, '', 0)
 `
 
 type CreateAlertHookParams struct {
@@ -104,6 +104,7 @@ type CreateAlertHookParams struct {
 	URL       string
 	Kinds     string
 	Secret    string
+	CA        string
 	CreatedAt int64
 	CreatedBy string
 	NextNum   int64
@@ -117,6 +118,7 @@ func (q *Queries) CreateAlertHook(ctx context.Context, arg CreateAlertHookParams
 		arg.URL,
 		arg.Kinds,
 		arg.Secret,
+		arg.CA,
 		arg.CreatedAt,
 		arg.CreatedBy,
 		arg.NextNum,
@@ -166,7 +168,7 @@ func (q *Queries) FailAlertHook(ctx context.Context, arg FailAlertHookParams) (i
 }
 
 const getAlertHook = `-- name: GetAlertHook :one
-SELECT org, id, url, kinds, secret, created_at, created_by, next_num, delivered_at, failures, problem, failed_at, retry_at FROM alert_hook WHERE org = $1 AND id = $2
+SELECT org, id, url, kinds, secret, ca, created_at, created_by, next_num, delivered_at, failures, problem, failed_at, retry_at FROM alert_hook WHERE org = $1 AND id = $2
 `
 
 func (q *Queries) GetAlertHook(ctx context.Context, org sess.OrgID, iD string) (AlertHook, error) {
@@ -178,6 +180,7 @@ func (q *Queries) GetAlertHook(ctx context.Context, org sess.OrgID, iD string) (
 		&i.URL,
 		&i.Kinds,
 		&i.Secret,
+		&i.CA,
 		&i.CreatedAt,
 		&i.CreatedBy,
 		&i.NextNum,
@@ -215,7 +218,7 @@ func (q *Queries) GetAlertSeen(ctx context.Context, org sess.OrgID, kind string,
 }
 
 const listAlertHooks = `-- name: ListAlertHooks :many
-SELECT org, id, url, kinds, secret, created_at, created_by, next_num, delivered_at, failures, problem, failed_at, retry_at FROM alert_hook WHERE org = $1 ORDER BY created_at DESC, id DESC LIMIT $2
+SELECT org, id, url, kinds, secret, ca, created_at, created_by, next_num, delivered_at, failures, problem, failed_at, retry_at FROM alert_hook WHERE org = $1 ORDER BY created_at DESC, id DESC LIMIT $2
 `
 
 func (q *Queries) ListAlertHooks(ctx context.Context, org sess.OrgID, limit int32) ([]AlertHook, error) {
@@ -233,6 +236,7 @@ func (q *Queries) ListAlertHooks(ctx context.Context, org sess.OrgID, limit int3
 			&i.URL,
 			&i.Kinds,
 			&i.Secret,
+			&i.CA,
 			&i.CreatedAt,
 			&i.CreatedBy,
 			&i.NextNum,
@@ -256,7 +260,7 @@ func (q *Queries) ListAlertHooks(ctx context.Context, org sess.OrgID, limit int3
 }
 
 const listAlertHooksDue = `-- name: ListAlertHooksDue :many
-SELECT h.org, h.id, h.url, h.kinds, h.secret, h.created_at, h.created_by, h.next_num, h.delivered_at, h.failures, h.problem, h.failed_at, h.retry_at FROM alert_hook h
+SELECT h.org, h.id, h.url, h.kinds, h.secret, h.ca, h.created_at, h.created_by, h.next_num, h.delivered_at, h.failures, h.problem, h.failed_at, h.retry_at FROM alert_hook h
 WHERE h.retry_at <= CAST($1 AS BIGINT) AND EXISTS (SELECT 1 FROM alert a WHERE a.org = h.org AND a.num >= h.next_num)
 ORDER BY CASE WHEN COALESCE(h.delivered_at, 0) > COALESCE(h.failed_at, 0) THEN COALESCE(h.delivered_at, 0) ELSE COALESCE(h.failed_at, 0) END,
     h.org, h.id LIMIT $2
@@ -278,6 +282,7 @@ func (q *Queries) ListAlertHooksDue(ctx context.Context, now int64, page int32) 
 			&i.URL,
 			&i.Kinds,
 			&i.Secret,
+			&i.CA,
 			&i.CreatedAt,
 			&i.CreatedBy,
 			&i.NextNum,

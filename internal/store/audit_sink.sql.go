@@ -12,25 +12,16 @@ import (
 )
 
 const advanceAuditSink = `-- name: AdvanceAuditSink :execrows
-UPDATE audit_sink SET next_idx = $4, delivered_at = $5, failures = 0, problem = '', failed_at = NULL WHERE log = $1 AND id = $2 AND node = $3
+UPDATE audit_sink SET delivered_at = $4, failures = 0, problem = '', failed_at = NULL WHERE log = $1 AND id = $2 AND node = $3
 `
 
-type AdvanceAuditSinkParams struct {
-	Log         string
-	ID          string
-	Node        sess.NodeID
-	NextIdx     int64
-	DeliveredAt *int64
-}
-
 // 0 rows: another node has it, or it is gone.
-func (q *Queries) AdvanceAuditSink(ctx context.Context, arg AdvanceAuditSinkParams) (int64, error) {
+func (q *Queries) AdvanceAuditSink(ctx context.Context, log string, iD string, node sess.NodeID, deliveredAt *int64) (int64, error) {
 	result, err := q.db.ExecContext(ctx, advanceAuditSink,
-		arg.Log,
-		arg.ID,
-		arg.Node,
-		arg.NextIdx,
-		arg.DeliveredAt,
+		log,
+		iD,
+		node,
+		deliveredAt,
 	)
 	if err != nil {
 		return 0, err
@@ -40,8 +31,8 @@ func (q *Queries) AdvanceAuditSink(ctx context.Context, arg AdvanceAuditSinkPara
 
 const createAuditSink = `-- name: CreateAuditSink :execrows
 
-INSERT INTO audit_sink (log, id, name, kind, url, format, ca, secret, local, created_at, created_by, next_idx)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (log, name) DO NOTHING
+INSERT INTO audit_sink (log, id, name, kind, url, format, ca, secret, local, created_at, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (log, name) DO NOTHING
 `
 
 type CreateAuditSinkParams struct {
@@ -56,7 +47,6 @@ type CreateAuditSinkParams struct {
 	Local     int64
 	CreatedAt int64
 	CreatedBy string
-	NextIdx   int64
 }
 
 // Where logs are streamed to.
@@ -74,12 +64,21 @@ func (q *Queries) CreateAuditSink(ctx context.Context, arg CreateAuditSinkParams
 		arg.Local,
 		arg.CreatedAt,
 		arg.CreatedBy,
-		arg.NextIdx,
 	)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const deleteAuditCursors = `-- name: DeleteAuditCursors :exec
+DELETE FROM audit_sink_cursor WHERE sink = $1
+`
+
+// Of a sink, in all logs.
+func (q *Queries) DeleteAuditCursors(ctx context.Context, sink string) error {
+	_, err := q.db.ExecContext(ctx, deleteAuditCursors, sink)
+	return err
 }
 
 const deleteAuditSink = `-- name: DeleteAuditSink :execrows
@@ -120,36 +119,8 @@ func (q *Queries) FailAuditSink(ctx context.Context, arg FailAuditSinkParams) (i
 	return result.RowsAffected()
 }
 
-const firstAuditTimeFrom = `-- name: FirstAuditTimeFrom :many
-SELECT created_at FROM audit_event WHERE log = $1 AND idx >= $2 ORDER BY idx LIMIT 1
-`
-
-// When the first event from a place on was written; none when there is no such event.
-func (q *Queries) FirstAuditTimeFrom(ctx context.Context, log string, idx *int64) ([]int64, error) {
-	rows, err := q.db.QueryContext(ctx, firstAuditTimeFrom, log, idx)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []int64{}
-	for rows.Next() {
-		var created_at int64
-		if err := rows.Scan(&created_at); err != nil {
-			return nil, err
-		}
-		items = append(items, created_at)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const getAuditSink = `-- name: GetAuditSink :one
-SELECT log, id, name, kind, url, format, ca, secret, local, created_at, created_by, next_idx, delivered_at, failures, problem, failed_at, node, leased_until FROM audit_sink WHERE log = $1 AND id = $2
+SELECT log, id, name, kind, url, format, ca, secret, local, created_at, created_by, delivered_at, failures, problem, failed_at, node, leased_until FROM audit_sink WHERE log = $1 AND id = $2
 `
 
 func (q *Queries) GetAuditSink(ctx context.Context, log string, iD string) (AuditSink, error) {
@@ -167,7 +138,6 @@ func (q *Queries) GetAuditSink(ctx context.Context, log string, iD string) (Audi
 		&i.Local,
 		&i.CreatedAt,
 		&i.CreatedBy,
-		&i.NextIdx,
 		&i.DeliveredAt,
 		&i.Failures,
 		&i.Problem,
@@ -179,7 +149,7 @@ func (q *Queries) GetAuditSink(ctx context.Context, log string, iD string) (Audi
 }
 
 const getAuditSinkByName = `-- name: GetAuditSinkByName :one
-SELECT log, id, name, kind, url, format, ca, secret, local, created_at, created_by, next_idx, delivered_at, failures, problem, failed_at, node, leased_until FROM audit_sink WHERE log = $1 AND name = $2
+SELECT log, id, name, kind, url, format, ca, secret, local, created_at, created_by, delivered_at, failures, problem, failed_at, node, leased_until FROM audit_sink WHERE log = $1 AND name = $2
 `
 
 func (q *Queries) GetAuditSinkByName(ctx context.Context, log string, name string) (AuditSink, error) {
@@ -197,7 +167,6 @@ func (q *Queries) GetAuditSinkByName(ctx context.Context, log string, name strin
 		&i.Local,
 		&i.CreatedAt,
 		&i.CreatedBy,
-		&i.NextIdx,
 		&i.DeliveredAt,
 		&i.Failures,
 		&i.Problem,
@@ -237,7 +206,7 @@ func (q *Queries) LeaseAuditSink(ctx context.Context, arg LeaseAuditSinkParams) 
 }
 
 const listAuditSinks = `-- name: ListAuditSinks :many
-SELECT log, id, name, kind, url, format, ca, secret, local, created_at, created_by, next_idx, delivered_at, failures, problem, failed_at, node, leased_until FROM audit_sink WHERE log = $1 ORDER BY created_at DESC, id DESC LIMIT $2
+SELECT log, id, name, kind, url, format, ca, secret, local, created_at, created_by, delivered_at, failures, problem, failed_at, node, leased_until FROM audit_sink WHERE log = $1 ORDER BY created_at DESC, id DESC LIMIT $2
 `
 
 // There are few.
@@ -262,7 +231,6 @@ func (q *Queries) ListAuditSinks(ctx context.Context, log string, limit int32) (
 			&i.Local,
 			&i.CreatedAt,
 			&i.CreatedBy,
-			&i.NextIdx,
 			&i.DeliveredAt,
 			&i.Failures,
 			&i.Problem,
@@ -283,8 +251,39 @@ func (q *Queries) ListAuditSinks(ctx context.Context, log string, limit int32) (
 	return items, nil
 }
 
+const listDueAuditCursors = `-- name: ListDueAuditCursors :many
+SELECT c.log, c.sink, c.next_idx FROM audit_sink_cursor c
+WHERE c.sink = $1 AND c.log > CAST($2 AS TEXT)
+  AND EXISTS (SELECT 1 FROM audit_event e WHERE e.log = c.log AND e.idx = c.next_idx)
+ORDER BY c.log LIMIT CAST($3 AS BIGINT)
+`
+
+// The logs behind one, in order, that have something for a sink.
+func (q *Queries) ListDueAuditCursors(ctx context.Context, sink string, after string, page int64) ([]AuditSinkCursor, error) {
+	rows, err := q.db.QueryContext(ctx, listDueAuditCursors, sink, after, page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AuditSinkCursor{}
+	for rows.Next() {
+		var i AuditSinkCursor
+		if err := rows.Scan(&i.Log, &i.Sink, &i.NextIdx); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listFreeAuditSinks = `-- name: ListFreeAuditSinks :many
-SELECT log, id, name, kind, url, format, ca, secret, local, created_at, created_by, next_idx, delivered_at, failures, problem, failed_at, node, leased_until FROM audit_sink WHERE leased_until < $1 ORDER BY leased_until LIMIT CAST($2 AS BIGINT)
+SELECT log, id, name, kind, url, format, ca, secret, local, created_at, created_by, delivered_at, failures, problem, failed_at, node, leased_until FROM audit_sink WHERE leased_until < $1 ORDER BY leased_until LIMIT CAST($2 AS BIGINT)
 `
 
 // Those that no node streams now.
@@ -309,7 +308,6 @@ func (q *Queries) ListFreeAuditSinks(ctx context.Context, now int64, page int64)
 			&i.Local,
 			&i.CreatedAt,
 			&i.CreatedBy,
-			&i.NextIdx,
 			&i.DeliveredAt,
 			&i.Failures,
 			&i.Problem,
@@ -330,6 +328,52 @@ func (q *Queries) ListFreeAuditSinks(ctx context.Context, now int64, page int64)
 	return items, nil
 }
 
+const listLogsNewToSink = `-- name: ListLogsNewToSink :many
+SELECT o.id FROM org o WHERE NOT EXISTS (SELECT 1 FROM audit_sink_cursor c WHERE c.log = o.id AND c.sink = $1) LIMIT CAST($2 AS BIGINT)
+`
+
+// The organisations whose log a sink of the box's owner does not have yet: they were made after it.
+func (q *Queries) ListLogsNewToSink(ctx context.Context, sink string, page int64) ([]sess.OrgID, error) {
+	rows, err := q.db.QueryContext(ctx, listLogsNewToSink, sink, page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []sess.OrgID{}
+	for rows.Next() {
+		var id sess.OrgID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const moveAuditCursor = `-- name: MoveAuditCursor :exec
+UPDATE audit_sink_cursor SET next_idx = $3 WHERE log = $1 AND sink = $2
+`
+
+func (q *Queries) MoveAuditCursor(ctx context.Context, log string, sink string, nextIdx int64) error {
+	_, err := q.db.ExecContext(ctx, moveAuditCursor, log, sink, nextIdx)
+	return err
+}
+
+const putAuditCursor = `-- name: PutAuditCursor :exec
+INSERT INTO audit_sink_cursor (log, sink, next_idx) VALUES ($1, $2, $3) ON CONFLICT (sink, log) DO NOTHING
+`
+
+func (q *Queries) PutAuditCursor(ctx context.Context, log string, sink string, nextIdx int64) error {
+	_, err := q.db.ExecContext(ctx, putAuditCursor, log, sink, nextIdx)
+	return err
+}
+
 const releaseAuditSinks = `-- name: ReleaseAuditSinks :exec
 UPDATE audit_sink SET leased_until = 0 WHERE node = $1
 `
@@ -338,4 +382,25 @@ UPDATE audit_sink SET leased_until = 0 WHERE node = $1
 func (q *Queries) ReleaseAuditSinks(ctx context.Context, node sess.NodeID) error {
 	_, err := q.db.ExecContext(ctx, releaseAuditSinks, node)
 	return err
+}
+
+const sumAuditCursors = `-- name: SumAuditCursors :one
+SELECT CAST(COALESCE(SUM(c.next_idx), 0) AS BIGINT) AS next,
+    CAST(COALESCE(SUM((SELECT COALESCE(MAX(e.idx) + 1, 0) FROM audit_event e WHERE e.log = c.log AND e.idx IS NOT NULL) - c.next_idx), 0) AS BIGINT) AS waiting,
+    CAST(COALESCE(MIN((SELECT e.created_at FROM audit_event e WHERE e.log = c.log AND e.idx = c.next_idx)), 0) AS BIGINT) AS waiting_from
+FROM audit_sink_cursor c WHERE c.sink = $1
+`
+
+type SumAuditCursorsRow struct {
+	Next        int64
+	Waiting     int64
+	WaitingFrom int64
+}
+
+// How far a sink is, over its logs: events taken or passed over, those that wait, and when the first of them was written (0: none waits).
+func (q *Queries) SumAuditCursors(ctx context.Context, sink string) (SumAuditCursorsRow, error) {
+	row := q.db.QueryRowContext(ctx, sumAuditCursors, sink)
+	var i SumAuditCursorsRow
+	err := row.Scan(&i.Next, &i.Waiting, &i.WaitingFrom)
+	return i, err
 }

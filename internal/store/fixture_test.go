@@ -122,7 +122,7 @@ var variants = map[string][]map[string]any{
 	"team":           {{"id": "grp_other", "name": "other"}},
 	"lock":           {{"id": "lck_short", "expires_at": timeExpires}},
 	"team_member":    {{"source": "idp"}},
-	"login":          {{"id": "log_mfa", "hash": "mfa", "mfa_at": timeCreated}},
+	"login":          {{"id": "log_old", "hash": "old", "expires_at": timeCreated, "credential_id": ""}, {"id": "log_mfa", "hash": "mfa", "mfa_at": timeCreated}},
 	"login_flow": {
 		{"id": "done", "done_at": timeCreated, "token": "tok_done", "state": "", "user_code": ""},
 		{"id": "of_b", "org": "org_b", "done_at": timeCreated, "token": "tok_b", "state": "", "user_code": ""},
@@ -142,7 +142,7 @@ func perOrg(table, col string) bool {
 	case "login_flow.org":
 		return false
 	}
-	return slices.Contains([]string{"org", "log", "hash", "instance", "session", "idp"}, col)
+	return slices.Contains([]string{"org", "log", "hash", "instance", "session", "idp", "sink"}, col)
 }
 
 // value gives what a column of the plain row of org holds.
@@ -337,7 +337,7 @@ var freshColumns = map[string][]string{
 	"person":        {"id", "email"}, "member": {"user_id", "name"}, "project": {"id", "name"}, "role_grant": {"id", "role"},
 	"invite": {"id", "hash"}, "reset_link": {"hash"}, "team": {"id", "name"}, "team_member": {"source"}, "login": {"id", "hash"}, "api_key": {"id", "hash"}, "enrol_token": {"id", "hash"},
 	"instance": {"id", "name"}, "session": {"id"}, "ticket": {"hash"}, "resume_nonce": {"nonce"}, "audit_event": {"id"},
-	"login_failure": {"id"}, "audit_sink": {"id", "name"}, "role": {"name"}, "recovery_code": {"hash"}, "login_challenge": {"hash"}, "idp": {"id", "name"}, "idp_account": {"subject"}, "session_tag": {"name"}, "alert_hook": {"id"}, "session_join": {"side"}, "login_flow": {"id", "token"},
+	"login_failure": {"id"}, "audit_sink": {"id", "name"}, "audit_sink_cursor": {"sink"}, "role": {"name"}, "recovery_code": {"hash"}, "login_challenge": {"hash"}, "idp": {"id", "name"}, "idp_account": {"subject"}, "session_tag": {"name"}, "alert_hook": {"id"}, "session_join": {"side"}, "login_flow": {"id", "token"},
 }
 
 // numberArg guesses a number from the parameter's name.

@@ -38,6 +38,7 @@ type AlertHook struct {
 	URL         string
 	Kinds       string
 	Secret      string
+	CA          string
 	CreatedAt   int64
 	CreatedBy   string
 	NextNum     int64
@@ -108,13 +109,18 @@ type AuditSink struct {
 	Local       int64
 	CreatedAt   int64
 	CreatedBy   string
-	NextIdx     int64
 	DeliveredAt *int64
 	Failures    int64
 	Problem     string
 	FailedAt    *int64
 	Node        sess.NodeID
 	LeasedUntil int64
+}
+
+type AuditSinkCursor struct {
+	Log     string
+	Sink    string
+	NextIdx int64
 }
 
 type BoxLock struct {

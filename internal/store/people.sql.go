@@ -1251,6 +1251,23 @@ func (q *Queries) PageProjects(ctx context.Context, org sess.OrgID, beforeAt int
 	return items, nil
 }
 
+const purgeLogins = `-- name: PurgeLogins :execrows
+DELETE FROM login WHERE hash IN (
+    SELECT l.hash FROM login l
+    WHERE l.expires_at < $1 AND NOT EXISTS (
+        SELECT 1 FROM session s WHERE s.org = l.org AND s.user_id = l.user_id AND s.credential_id = l.id AND s.state <> 'ended')
+    ORDER BY l.expires_at LIMIT CAST($2 AS BIGINT))
+`
+
+// Some of those that ran out long ago, in all organisations; one by which a session was started that still lives is kept.
+func (q *Queries) PurgeLogins(ctx context.Context, expiresAt int64, page int64) (int64, error) {
+	result, err := q.db.ExecContext(ctx, purgeLogins, expiresAt, page)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const putTeamMember = `-- name: PutTeamMember :execrows
 INSERT INTO team_member (org, team, user_id, source) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
 `

@@ -31,6 +31,7 @@ var scans = map[string]string{
 	"PurgeLoginBlocks":   "housekeeping; few addresses are blocked",
 	"PurgeLoginPlaces":   "housekeeping; some for each person",
 	"PurgeLoginFailures": "housekeeping; nothing in it is older than the window that is counted",
+	"ListLogsNewToSink":  "there are few organisations, and few sinks of the box's owner",
 	"PurgeResumeNonces":  "housekeeping; nothing in it outlives its session for long",
 	"PurgeSessionParams": "housekeeping; nothing in it outlives its session for long",
 }

@@ -63,7 +63,7 @@ var queryArgs = map[string]any{
 	"DeleteIDP.id":      "idp_lone_ORG",
 	"AddTeamByIDP.team": "grp_other",
 	"UseLoginFlow.id":   "done", "PurgeLoginFlows.expires_at": timeExpires + 1,
-	"LeaseAuditSink.now": timeExpires, "FirstAuditTimeFrom.idx": 0,
+	"LeaseAuditSink.now": timeExpires, "ListDueAuditCursors.after": "",
 	"FillAuditEvent.id": "evt_old", "LastAuditIdxBetween.since": 0,
 	"ListSessionsOfDeadKeys.now": timeExpires + 1,
 	"CountConnectionsOfUser.num": 99, "ListOtherNodes.id": "another",

@@ -182,6 +182,7 @@ SELECT CAST(CASE CAST($1 AS TEXT)
     CAST(MAX(CASE CAST($1 AS TEXT) WHEN 'user' THEN user_name WHEN 'instance' THEN instance_name ELSE '' END) AS TEXT) AS bucket_name,
     COUNT(*) AS sessions,
     CAST(SUM(CASE WHEN ended_at > started_at THEN ended_at - started_at ELSE 0 END) AS BIGINT) AS wall_us,
+    CAST(SUM(CASE WHEN cpu_us = 0 AND mem_peak = 0 THEN 1 ELSE 0 END) AS BIGINT) AS unmeasured,
     CAST(SUM(cpu_us) AS BIGINT) AS cpu_us, CAST(MAX(mem_peak) AS BIGINT) AS mem_peak,
     CAST(SUM(bytes_in) AS BIGINT) AS bytes_in, CAST(SUM(bytes_out) AS BIGINT) AS bytes_out, CAST(SUM(bytes_err) AS BIGINT) AS bytes_err,
     CAST(SUM(rec_stored) AS BIGINT) AS stored
@@ -213,6 +214,7 @@ type SumUsageRow struct {
 	BucketName string
 	Sessions   int64
 	WallMicros int64
+	Unmeasured int64
 	CPUMicros  int64
 	MemPeak    int64
 	BytesIn    int64
@@ -247,6 +249,7 @@ func (q *Queries) SumUsage(ctx context.Context, arg SumUsageParams) ([]SumUsageR
 			&i.BucketName,
 			&i.Sessions,
 			&i.WallMicros,
+			&i.Unmeasured,
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.BytesIn,
@@ -272,6 +275,7 @@ SELECT CAST(COALESCE(t.value, '') AS TEXT) AS bucket,
     CAST('' AS TEXT) AS bucket_name,
     COUNT(*) AS sessions,
     CAST(SUM(CASE WHEN s.ended_at > s.started_at THEN s.ended_at - s.started_at ELSE 0 END) AS BIGINT) AS wall_us,
+    CAST(SUM(CASE WHEN s.cpu_us = 0 AND s.mem_peak = 0 THEN 1 ELSE 0 END) AS BIGINT) AS unmeasured,
     CAST(SUM(s.cpu_us) AS BIGINT) AS cpu_us, CAST(MAX(s.mem_peak) AS BIGINT) AS mem_peak,
     CAST(SUM(s.bytes_in) AS BIGINT) AS bytes_in, CAST(SUM(s.bytes_out) AS BIGINT) AS bytes_out, CAST(SUM(s.bytes_err) AS BIGINT) AS bytes_err,
     CAST(SUM(s.rec_stored) AS BIGINT) AS stored
@@ -303,6 +307,7 @@ type SumUsageByTagRow struct {
 	BucketName string
 	Sessions   int64
 	WallMicros int64
+	Unmeasured int64
 	CPUMicros  int64
 	MemPeak    int64
 	BytesIn    int64
@@ -336,6 +341,7 @@ func (q *Queries) SumUsageByTag(ctx context.Context, arg SumUsageByTagParams) ([
 			&i.BucketName,
 			&i.Sessions,
 			&i.WallMicros,
+			&i.Unmeasured,
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.BytesIn,
@@ -361,6 +367,7 @@ SELECT CAST(CASE CAST($1 AS TEXT) WHEN 'org' THEN s.org ELSE '' END AS TEXT) AS 
     CAST(MAX(CASE CAST($1 AS TEXT) WHEN 'org' THEN o.name ELSE '' END) AS TEXT) AS bucket_name,
     COUNT(*) AS sessions,
     CAST(SUM(CASE WHEN s.ended_at > s.started_at THEN s.ended_at - s.started_at ELSE 0 END) AS BIGINT) AS wall_us,
+    CAST(SUM(CASE WHEN s.cpu_us = 0 AND s.mem_peak = 0 THEN 1 ELSE 0 END) AS BIGINT) AS unmeasured,
     CAST(SUM(s.cpu_us) AS BIGINT) AS cpu_us, CAST(MAX(s.mem_peak) AS BIGINT) AS mem_peak,
     CAST(SUM(s.bytes_in) AS BIGINT) AS bytes_in, CAST(SUM(s.bytes_out) AS BIGINT) AS bytes_out, CAST(SUM(s.bytes_err) AS BIGINT) AS bytes_err,
     CAST(SUM(s.rec_stored) AS BIGINT) AS stored
@@ -376,6 +383,7 @@ type SumUsageOfOrgsRow struct {
 	BucketName string
 	Sessions   int64
 	WallMicros int64
+	Unmeasured int64
 	CPUMicros  int64
 	MemPeak    int64
 	BytesIn    int64
@@ -404,6 +412,7 @@ func (q *Queries) SumUsageOfOrgs(ctx context.Context, by string, since int64, un
 			&i.BucketName,
 			&i.Sessions,
 			&i.WallMicros,
+			&i.Unmeasured,
 			&i.CPUMicros,
 			&i.MemPeak,
 			&i.BytesIn,

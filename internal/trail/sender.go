@@ -84,16 +84,27 @@ type postedEvent struct {
 	Event json.RawMessage `json:"event"`
 }
 
+// send posts the events of each log by itself: who receives those of several tells them by the log.
 func (w *webhookSender) send(ctx context.Context, events []store.AuditEvent) error {
-	p := posted{Log: w.form.log}
-	for _, e := range events {
-		body, err := w.form.event(e)
-		if err != nil {
+	for len(events) > 0 {
+		n := 1
+		for n < len(events) && events[n].Log == events[0].Log {
+			n++
+		}
+		p := posted{Log: events[0].Log}
+		for _, e := range events[:n] {
+			body, err := w.form.event(e)
+			if err != nil {
+				return err
+			}
+			p.Events = append(p.Events, postedEvent{*e.Idx, body})
+		}
+		if err := w.post(ctx, fmt.Sprintf("%s.%s.%d.%d", w.sink, p.Log, *events[0].Idx, n), p); err != nil {
 			return err
 		}
-		p.Events = append(p.Events, postedEvent{*e.Idx, body})
+		events = events[n:]
 	}
-	return w.post(ctx, fmt.Sprintf("%s.%d.%d", w.sink, *events[0].Idx, len(events)), p)
+	return nil
 }
 
 func (w *webhookSender) test(ctx context.Context, now time.Time) error {

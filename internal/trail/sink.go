@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/audit"
 	"github.com/sessctl/sess/internal/gate"
 	"github.com/sessctl/sess/internal/outbound"
 	"github.com/sessctl/sess/internal/policy"
@@ -45,18 +46,11 @@ func (s *Service) CreateSink(ctx context.Context, who sess.Principal, in api.Sin
 			return fmt.Errorf("count sinks: %w", err)
 		}
 		if len(others) >= maxSinks {
-			return sess.New(sess.CodeLimited, fmt.Sprintf("the log is streamed to %d places already", maxSinks), "remove one first: sessctl audit sink remove NAME")
-		}
-		size, err := tx.GetAuditSize(ctx, row.Log)
-		if err != nil {
-			return fmt.Errorf("size of audit log: %w", err)
-		}
-		if row.NextIdx = size; in.Body.FromStart {
-			row.NextIdx = 0
+			return sess.New(sess.CodeLimited, fmt.Sprintf("the log is streamed to %d places already", maxSinks), "remove one first: "+sinkCommand(who)+" remove NAME")
 		}
 		n, err := tx.CreateAuditSink(ctx, store.CreateAuditSinkParams{
 			Log: row.Log, ID: row.ID, Name: row.Name, Kind: row.Kind, URL: row.URL, Format: row.Format, CA: row.CA, Secret: row.Secret,
-			Local: row.Local, CreatedAt: row.CreatedAt, CreatedBy: row.CreatedBy, NextIdx: row.NextIdx,
+			Local: row.Local, CreatedAt: row.CreatedAt, CreatedBy: row.CreatedBy,
 		})
 		if err != nil {
 			return fmt.Errorf("create sink: %w", err)
@@ -64,11 +58,14 @@ func (s *Service) CreateSink(ctx context.Context, who sess.Principal, in api.Sin
 		if n == 0 {
 			return sess.New(sess.CodeConflict, "there is a sink named "+row.Name+" already", "take another name")
 		}
+		if err := s.placeCursors(ctx, tx, row, in.Body.FromStart); err != nil {
+			return err
+		}
 		tx.On(sinkResource(who, row))
 		tx.Detail("kind", row.Kind)
 		tx.Detail("to", hostOf(row.URL))
-		tx.Detail("from", fmt.Sprint(row.NextIdx))
 		out.Sink, err = s.sinkView(ctx, tx, row)
+		tx.Detail("from", fmt.Sprint(out.Sink.Next))
 		if in.Body.Secret == "" {
 			out.Secret = secret
 		}
@@ -79,6 +76,36 @@ func (s *Service) CreateSink(ctx context.Context, who sess.Principal, in api.Sin
 	}
 	return out, nil
 }
+
+// placeCursors has a new sink begin in the log of its organisation, or in all logs if it is one of the box's owner.
+func (s *Service) placeCursors(ctx context.Context, tx *gate.Tx, row store.AuditSink, fromStart bool) error {
+	logs := []string{row.Log}
+	if everyLog(row) {
+		orgs, err := tx.ListLogsNewToSink(ctx, row.ID, maxIdx)
+		if err != nil {
+			return fmt.Errorf("list logs: %w", err)
+		}
+		for _, org := range orgs {
+			logs = append(logs, audit.LogOf(org))
+		}
+	}
+	for _, log := range logs {
+		next := int64(0)
+		if !fromStart {
+			var err error
+			if next, err = tx.GetAuditSize(ctx, log); err != nil {
+				return fmt.Errorf("size of audit log: %w", err)
+			}
+		}
+		if err := tx.PutAuditCursor(ctx, log, row.ID, next); err != nil {
+			return fmt.Errorf("place cursor of sink: %w", err)
+		}
+	}
+	return nil
+}
+
+// everyLog reports whether a sink gets all logs of the server: it is one of the box's owner.
+func everyLog(row store.AuditSink) bool { return row.Log == audit.BoxLog }
 
 // newSink checks what is asked for. The secret is sealed in the row.
 func (s *Service) newSink(who sess.Principal, in api.SinkIn) (store.AuditSink, string, error) {
@@ -117,6 +144,14 @@ func (s *Service) newSink(who sess.Principal, in api.SinkIn) (store.AuditSink, s
 	return row, secret, nil
 }
 
+// sinkCommand is what who sets up sinks with.
+func sinkCommand(who sess.Principal) string {
+	if who.Org == "" {
+		return "sess-server admin sink"
+	}
+	return "sessctl audit sink"
+}
+
 // sealContext says whose secret it is.
 func sealContext(row store.AuditSink) string { return "audit sink " + row.Log + " " + row.ID }
 
@@ -140,23 +175,17 @@ func hostOf(raw string) string {
 
 // sinkView gives a sink as admins see it.
 func (s *Service) sinkView(ctx context.Context, tx *gate.Tx, row store.AuditSink) (api.Sink, error) {
-	size, err := tx.GetAuditSize(ctx, row.Log)
+	at, err := tx.SumAuditCursors(ctx, row.ID)
 	if err != nil {
-		return api.Sink{}, fmt.Errorf("size of audit log: %w", err)
+		return api.Sink{}, fmt.Errorf("look how far a sink is: %w", err)
 	}
 	out := api.Sink{
 		ID: row.ID, Name: row.Name, Kind: row.Kind, URL: row.URL, Format: row.Format, HasCA: row.CA != "", CreatedAt: store.Time(row.CreatedAt),
-		CreatedBy: row.CreatedBy, Next: row.NextIdx, Waiting: max(size-row.NextIdx, 0), DeliveredAt: timeOrNil(row.DeliveredAt),
+		CreatedBy: row.CreatedBy, Next: at.Next, Waiting: max(at.Waiting, 0), DeliveredAt: timeOrNil(row.DeliveredAt),
 		Failures: row.Failures, Problem: row.Problem, FailedAt: timeOrNil(row.FailedAt),
 	}
-	if out.Waiting > 0 {
-		first, err := tx.FirstAuditTimeFrom(ctx, row.Log, &row.NextIdx)
-		if err != nil {
-			return out, fmt.Errorf("look for waiting events: %w", err)
-		}
-		if len(first) > 0 {
-			out.WaitingFrom = timeOrNil(&first[0])
-		}
+	if at.WaitingFrom > 0 {
+		out.WaitingFrom = timeOrNil(&at.WaitingFrom)
 	}
 	return out, nil
 }
@@ -192,7 +221,7 @@ func findSink(ctx context.Context, tx *gate.Tx, who sess.Principal, ref string) 
 		row, err = tx.GetAuditSinkByName(ctx, logOf(who), ref)
 	}
 	if isNotFound(err) {
-		return row, sess.New(sess.CodeNotFound, "the log is not streamed to a place of that name", "sessctl audit sink list shows those there are")
+		return row, sess.New(sess.CodeNotFound, "the log is not streamed to a place of that name", sinkCommand(who)+" list shows those there are")
 	}
 	if err != nil {
 		return row, fmt.Errorf("look for sink: %w", err)
@@ -248,9 +277,16 @@ func (s *Service) RemoveSink(ctx context.Context, who sess.Principal, in api.Sin
 			return err
 		}
 		tx.Detail("to", hostOf(row.URL))
-		tx.Detail("next", fmt.Sprint(row.NextIdx))
+		at, err := tx.SumAuditCursors(ctx, row.ID)
+		if err != nil {
+			return fmt.Errorf("look how far a sink is: %w", err)
+		}
+		tx.Detail("next", fmt.Sprint(at.Next))
 		if _, err := tx.DeleteAuditSink(ctx, row.Log, row.ID); err != nil {
 			return fmt.Errorf("remove sink: %w", err)
+		}
+		if err := tx.DeleteAuditCursors(ctx, row.ID); err != nil {
+			return fmt.Errorf("remove cursors of sink: %w", err)
 		}
 		return nil
 	})

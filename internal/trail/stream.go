@@ -26,6 +26,8 @@ const (
 	// maxSendEvents and maxSendBytes bound a batch; what waits beyond it waits in the log itself.
 	maxSendEvents = 200
 	maxSendBytes  = 1 << 20
+	// maxLogs bounds the logs of which events are sent at once.
+	maxLogs = 200
 	// maxStreams bounds the sinks of one node.
 	maxStreams = 1000
 	// stalledAfter is how many failures in a row are put on record.
@@ -124,6 +126,7 @@ type stream struct {
 	out      sender
 	renewed  time.Time
 	failures int
+	after    string // the log that was read last, if others are still to come: all have their turn
 }
 
 // run streams until ctx ends, the sink is gone, or another node has it.
@@ -205,24 +208,21 @@ func (st *stream) renew(ctx context.Context) (mine bool, err error) {
 
 // batch sends what is next. more says that there may be more at once.
 func (st *stream) batch(ctx context.Context) (more bool, err error) {
+	if everyLog(st.row) {
+		if err := st.join(ctx); err != nil {
+			return false, err
+		}
+	}
 	var events []store.AuditEvent
 	err = st.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		events, err = tx.ListAuditFrom(ctx, st.row.Log, st.row.NextIdx, maxIdx, maxSendEvents)
+		events, more, err = st.gather(ctx, tx)
 		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("read audit events: %w", err)
 	}
 	if len(events) == 0 {
-		return false, nil
-	}
-	more = len(events) == maxSendEvents
-	size := 0
-	for i, e := range events {
-		if size += len(e.Body); size > maxSendBytes && i > 0 {
-			events, more = events[:i], true
-			break
-		}
+		return more, nil
 	}
 	if st.out == nil {
 		if st.out, err = st.sender(st.row); err != nil {
@@ -234,18 +234,87 @@ func (st *stream) batch(ctx context.Context) (more bool, err error) {
 	if err := st.out.send(sending, events); err != nil {
 		return false, err
 	}
-	return more, st.advance(ctx, *events[len(events)-1].Idx+1)
+	return more, st.advance(ctx, events)
 }
 
-// advance moves the cursor behind what was taken, even while the server stops.
-func (st *stream) advance(ctx context.Context, next int64) error {
+// join has the sink begin in the logs of organisations that were made after it, with their first event.
+func (st *stream) join(ctx context.Context) error {
+	var orgs []sess.OrgID
+	err := st.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		orgs, err = tx.ListLogsNewToSink(ctx, st.row.ID, maxLogs)
+		return err
+	})
+	if err == nil && len(orgs) > 0 {
+		err = st.DB.Write(ctx, func(tx *store.Tx) error {
+			if _, err := tx.GetAuditSink(ctx, st.row.Log, st.row.ID); isNotFound(err) { // it was removed
+				return nil
+			} else if err != nil {
+				return err //nolint:wrapcheck // wrapped below
+			}
+			for _, org := range orgs {
+				if err := tx.PutAuditCursor(ctx, audit.LogOf(org), st.row.ID, 0); err != nil {
+					return err //nolint:wrapcheck // wrapped below
+				}
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("look for new logs: %w", err)
+	}
+	return nil
+}
+
+// gather reads the next events of the sink's logs, of each in order, and moves on from log to log. more says that there may be
+// more at once.
+func (st *stream) gather(ctx context.Context, tx *store.Tx) (events []store.AuditEvent, more bool, err error) {
+	due, err := tx.ListDueAuditCursors(ctx, st.row.ID, st.after, maxLogs)
+	if err != nil {
+		return nil, false, err //nolint:wrapcheck // wrapped by the caller
+	}
+	more = st.after != "" || len(due) == maxLogs // what stands before after comes next
+	st.after = ""
+	size := 0
+	for _, c := range due {
+		part, err := tx.ListAuditFrom(ctx, c.Log, c.NextIdx, maxIdx, int32(maxSendEvents-len(events)))
+		if err != nil {
+			return nil, false, err //nolint:wrapcheck // wrapped by the caller
+		}
+		for _, e := range part {
+			if size += len(e.Body); size > maxSendBytes && len(events) > 0 {
+				st.after = c.Log
+				return events, true, nil
+			}
+			events = append(events, e)
+		}
+		if len(events) >= maxSendEvents {
+			st.after = c.Log
+			return events, true, nil
+		}
+	}
+	if len(due) == maxLogs {
+		st.after = due[len(due)-1].Log
+	}
+	return events, more, nil
+}
+
+// advance moves the cursors behind what was taken, even while the server stops.
+func (st *stream) advance(ctx context.Context, events []store.AuditEvent) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpTimeout)
 	defer cancel()
 	now := store.Micros(st.Now())
 	err := st.DB.Write(ctx, func(tx *store.Tx) error {
-		n, err := tx.AdvanceAuditSink(ctx, store.AdvanceAuditSinkParams{Log: st.row.Log, ID: st.row.ID, Node: st.Node, NextIdx: next, DeliveredAt: &now})
+		n, err := tx.AdvanceAuditSink(ctx, st.row.Log, st.row.ID, st.Node, &now)
 		if err != nil || n == 0 {
 			return err //nolint:wrapcheck // wrapped below
+		}
+		for i, e := range events {
+			if i+1 < len(events) && events[i+1].Log == e.Log {
+				continue
+			}
+			if err := tx.MoveAuditCursor(ctx, e.Log, st.row.ID, *e.Idx+1); err != nil {
+				return err //nolint:wrapcheck // wrapped below
+			}
 		}
 		if st.failures >= stalledAfter {
 			return st.event(ctx, tx, policy.SinkResumed, "")
@@ -253,9 +322,9 @@ func (st *stream) advance(ctx context.Context, next int64) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("move cursor of sink: %w", err)
+		return fmt.Errorf("move cursors of sink: %w", err)
 	}
-	st.row.NextIdx, st.failures = next, 0
+	st.failures = 0
 	return nil
 }
 
@@ -283,6 +352,10 @@ func (st *stream) event(ctx context.Context, tx *store.Tx, act policy.Action, re
 	if st.row.Log == audit.BoxLog {
 		org = ""
 	}
+	at, err := tx.SumAuditCursors(ctx, st.row.ID)
+	if err != nil {
+		return fmt.Errorf("look how far a sink is: %w", err)
+	}
 	who := sess.System(org)
-	return st.Gate.Event(ctx, tx, gate.Entry{Who: who, Action: act, On: sinkResource(who, st.row), Reason: reason, Details: map[string]string{"next": fmt.Sprint(st.row.NextIdx)}}) //nolint:wrapcheck // it says everything
+	return st.Gate.Event(ctx, tx, gate.Entry{Who: who, Action: act, On: sinkResource(who, st.row), Reason: reason, Details: map[string]string{"next": fmt.Sprint(at.Next)}}) //nolint:wrapcheck // it says everything
 }

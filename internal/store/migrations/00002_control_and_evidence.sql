@@ -113,6 +113,7 @@ CREATE TABLE alert_hook (
     url          TEXT NOT NULL,
     kinds        TEXT NOT NULL, -- with spaces around each, or all
     secret       TEXT NOT NULL, -- sealed
+    ca           TEXT NOT NULL DEFAULT '', -- PEM
     created_at   BIGINT NOT NULL,
     created_by   TEXT NOT NULL,
     next_num     BIGINT NOT NULL, -- the first alert that it was not told of
@@ -225,7 +226,7 @@ CREATE INDEX session_of_user ON session (org, user_id, created_at, id);
 CREATE INDEX session_of_instance ON session (org, instance, created_at, id);
 DROP INDEX session_by_user;
 
--- Where a log is streamed to. next_idx is the cursor: the place of the first event that was not taken yet.
+-- Where logs are streamed to: a sink of an organisation gets its log, one of the box's owner (log: box) all of them.
 CREATE TABLE audit_sink (
     log          TEXT NOT NULL,
     id           TEXT NOT NULL,
@@ -238,7 +239,6 @@ CREATE TABLE audit_sink (
     local        BIGINT NOT NULL, -- 1: the box's owner made it, and it may go to this machine
     created_at   BIGINT NOT NULL,
     created_by   TEXT NOT NULL,
-    next_idx     BIGINT NOT NULL,
     delivered_at BIGINT, -- last
     failures     BIGINT NOT NULL DEFAULT 0, -- in a row
     problem      TEXT NOT NULL DEFAULT '', -- of the last one
@@ -250,6 +250,13 @@ CREATE TABLE audit_sink (
 );
 CREATE INDEX audit_sink_free ON audit_sink (leased_until);
 CREATE INDEX audit_sink_of_node ON audit_sink (node);
+-- How far a sink is in a log that it gets.
+CREATE TABLE audit_sink_cursor (
+    log      TEXT NOT NULL,
+    sink     TEXT NOT NULL, -- id
+    next_idx BIGINT NOT NULL, -- the place of the first event that was not taken yet
+    PRIMARY KEY (sink, log)
+);
 
 -- Recordings: with whom they are shared, and which are kept whatever their age.
 CREATE TABLE recording_share (
@@ -274,13 +281,18 @@ ALTER TABLE session ADD COLUMN rec_held_why TEXT NOT NULL DEFAULT '';
 CREATE INDEX session_recorded ON session (org, ended_at, id, rec_stored) WHERE recording IN ('complete', 'incomplete');
 CREATE INDEX session_rec_expired ON session (node) WHERE recording = 'expired' AND rec_stored > 0; -- files that may still be there
 
+-- Logins that ran out long ago are deleted.
+CREATE INDEX login_expiry ON login (expires_at);
+
 -- +goose Down
+DROP INDEX login_expiry;
 DROP INDEX session_rec_expired;
 DROP INDEX session_recorded;
 ALTER TABLE session DROP COLUMN rec_held_why;
 ALTER TABLE session DROP COLUMN rec_held_by;
 ALTER TABLE session DROP COLUMN rec_held_at;
 DROP TABLE recording_share;
+DROP TABLE audit_sink_cursor;
 DROP TABLE audit_sink;
 CREATE INDEX session_by_user ON session (org, user_id, created_at);
 DROP INDEX session_of_instance;

@@ -1,8 +1,8 @@
 -- Alerts: webhooks, how far the audit log was looked at for them, and what was found.
 
 -- name: CreateAlertHook :exec
-INSERT INTO alert_hook (org, id, url, kinds, secret, created_at, created_by, next_num, failures, problem, retry_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, '', 0);
+INSERT INTO alert_hook (org, id, url, kinds, secret, ca, created_at, created_by, next_num, failures, problem, retry_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, '', 0);
 
 -- name: ListAlertHooks :many
 SELECT * FROM alert_hook WHERE org = $1 ORDER BY created_at DESC, id DESC LIMIT $2;

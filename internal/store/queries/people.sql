@@ -238,6 +238,14 @@ RETURNING id;
 -- name: RevokeAPIKeysOfUser :many
 UPDATE api_key SET revoked_at = sqlc.arg(now) WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL RETURNING id;
 
+-- name: PurgeLogins :execrows
+-- Some of those that ran out long ago, in all organisations; one by which a session was started that still lives is kept.
+DELETE FROM login WHERE hash IN (
+    SELECT l.hash FROM login l
+    WHERE l.expires_at < $1 AND NOT EXISTS (
+        SELECT 1 FROM session s WHERE s.org = l.org AND s.user_id = l.user_id AND s.credential_id = l.id AND s.state <> 'ended')
+    ORDER BY l.expires_at LIMIT CAST(sqlc.arg(page) AS BIGINT));
+
 -- name: ListLoginsSince :many
 -- The logins of a user that began up to a time and were not ended.
 SELECT id FROM login WHERE org = $1 AND user_id = $2 AND revoked_at IS NULL AND created_at <= $3;

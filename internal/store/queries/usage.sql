@@ -31,6 +31,7 @@ SELECT CAST(CASE CAST(sqlc.arg(by) AS TEXT)
     CAST(MAX(CASE CAST(sqlc.arg(by) AS TEXT) WHEN 'user' THEN user_name WHEN 'instance' THEN instance_name ELSE '' END) AS TEXT) AS bucket_name,
     COUNT(*) AS sessions,
     CAST(SUM(CASE WHEN ended_at > started_at THEN ended_at - started_at ELSE 0 END) AS BIGINT) AS wall_us,
+    CAST(SUM(CASE WHEN cpu_us = 0 AND mem_peak = 0 THEN 1 ELSE 0 END) AS BIGINT) AS unmeasured,
     CAST(SUM(cpu_us) AS BIGINT) AS cpu_us, CAST(MAX(mem_peak) AS BIGINT) AS mem_peak,
     CAST(SUM(bytes_in) AS BIGINT) AS bytes_in, CAST(SUM(bytes_out) AS BIGINT) AS bytes_out, CAST(SUM(bytes_err) AS BIGINT) AS bytes_err,
     CAST(SUM(rec_stored) AS BIGINT) AS stored
@@ -50,6 +51,7 @@ SELECT CAST(COALESCE(t.value, '') AS TEXT) AS bucket,
     CAST('' AS TEXT) AS bucket_name,
     COUNT(*) AS sessions,
     CAST(SUM(CASE WHEN s.ended_at > s.started_at THEN s.ended_at - s.started_at ELSE 0 END) AS BIGINT) AS wall_us,
+    CAST(SUM(CASE WHEN s.cpu_us = 0 AND s.mem_peak = 0 THEN 1 ELSE 0 END) AS BIGINT) AS unmeasured,
     CAST(SUM(s.cpu_us) AS BIGINT) AS cpu_us, CAST(MAX(s.mem_peak) AS BIGINT) AS mem_peak,
     CAST(SUM(s.bytes_in) AS BIGINT) AS bytes_in, CAST(SUM(s.bytes_out) AS BIGINT) AS bytes_out, CAST(SUM(s.bytes_err) AS BIGINT) AS bytes_err,
     CAST(SUM(s.rec_stored) AS BIGINT) AS stored
@@ -69,6 +71,7 @@ SELECT CAST(CASE CAST(sqlc.arg(by) AS TEXT) WHEN 'org' THEN s.org ELSE '' END AS
     CAST(MAX(CASE CAST(sqlc.arg(by) AS TEXT) WHEN 'org' THEN o.name ELSE '' END) AS TEXT) AS bucket_name,
     COUNT(*) AS sessions,
     CAST(SUM(CASE WHEN s.ended_at > s.started_at THEN s.ended_at - s.started_at ELSE 0 END) AS BIGINT) AS wall_us,
+    CAST(SUM(CASE WHEN s.cpu_us = 0 AND s.mem_peak = 0 THEN 1 ELSE 0 END) AS BIGINT) AS unmeasured,
     CAST(SUM(s.cpu_us) AS BIGINT) AS cpu_us, CAST(MAX(s.mem_peak) AS BIGINT) AS mem_peak,
     CAST(SUM(s.bytes_in) AS BIGINT) AS bytes_in, CAST(SUM(s.bytes_out) AS BIGINT) AS bytes_out, CAST(SUM(s.bytes_err) AS BIGINT) AS bytes_err,
     CAST(SUM(s.rec_stored) AS BIGINT) AS stored
