@@ -392,6 +392,12 @@ func besides() map[string]string {
 		"POST /admin/locks":   "at the socket of the box's owner",
 		"DELETE /admin/locks": "at the socket of the box's owner",
 
+		"GET /admin/sinks":      "at the socket of the box's owner",
+		"POST /admin/sinks":     "at the socket of the box's owner",
+		"GET /admin/sink":       "at the socket of the box's owner",
+		"POST /admin/sink/test": "at the socket of the box's owner",
+		"DELETE /admin/sink":    "at the socket of the box's owner",
+
 		"POST /admin/link":        "on the data directory's socket, for who may open that",
 		"GET /admin/verify-audit": "on the data directory's socket, for who may open that",
 
