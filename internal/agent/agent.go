@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +25,7 @@ const (
 	hangupPatience = time.Second     // between SIGHUP and SIGKILL, for the last output
 	shutdownWait   = 3 * time.Second // sessions' last words when the agent ends
 	wordsStep      = 50 * time.Millisecond
-	trimDelay      = 5 * time.Second // after the last session, until memory goes back to the system
+	trimDelay      = 2 * time.Second // after the last session, or connecting, until memory goes back to the system
 )
 
 // Options are what an Agent needs.
@@ -211,11 +210,20 @@ func (a *Agent) add(s *session) *sess.Error {
 func (a *Agent) drop(s *session) {
 	a.mu.Lock()
 	delete(a.sessions, s.offer.Session)
-	if len(a.sessions) == 0 && !a.closing {
-		a.trim = time.AfterFunc(trimDelay, debug.FreeOSMemory)
-	}
+	a.rest()
 	a.mu.Unlock()
 	a.work.Done()
+}
+
+// rest gives memory back in a while if no session begins meanwhile. mu is held.
+func (a *Agent) rest() {
+	if len(a.sessions) > 0 || a.closing {
+		return
+	}
+	if a.trim != nil {
+		a.trim.Stop()
+	}
+	a.trim = time.AfterFunc(trimDelay, giveBack)
 }
 
 // session finds a running session.

@@ -168,6 +168,7 @@ func (a *Agent) linkUp(c *link.Conn, nonce, name string) {
 	a.mu.Lock()
 	a.ctl, a.nonce, a.down, a.lapses = c, nonce, make(chan struct{}), nil
 	close(a.up)
+	a.rest()
 	renamed := name != "" && name != a.id.Name
 	if renamed {
 		a.id.Name = name

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// giveBack returns memory that only the start needed: the kernel's description of itself was read, megabytes of it, by
-// code that is not used again. Pages of the program that are as on disk are dropped; those in use come back from the
-// page cache.
+// giveBack returns memory that only the start, connecting or sessions needed: megabytes of the kernel's description of itself,
+// say, and the code that read it. Pages of the program that are as on disk are dropped; those in use come back from the page
+// cache, sixteen at a time.
 func giveBack() {
 	debug.FreeOSMemory()
 	exe, err := os.Executable()

@@ -32,8 +32,12 @@ func (b *bench) crowdTime() time.Duration {
 	return 3 * time.Second
 }
 
+// idleFor is how long both idle before they are looked at: an agent gives back what connecting took two seconds later.
+const idleFor = 5 * time.Second
+
 // idleMemory looks at a server and an agent that have not served anybody yet.
 func (b *bench) idleMemory(s *system) {
+	<-time.After(idleFor)
 	for _, d := range s.parts {
 		b.results.add("idle_"+d.name, s.name, 0, float64(resident(d.pid))/mib)
 	}
