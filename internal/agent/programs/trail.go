@@ -106,13 +106,13 @@ func (l *lines) write() {
 	}
 }
 
-// add queues a line; the caller holds mu. It reports whether there was room.
-func (l *lines) add(line sess.ProgramLine) bool {
+// add queues a line; the caller holds mu. It reports whether there was room; what must be said finds some.
+func (l *lines) add(line sess.ProgramLine, must bool) bool {
 	if l.closed || l.failed {
 		return false
 	}
 	b, err := json.Marshal(line)
-	if err != nil || l.queue.Len()+len(b) >= maxQueued {
+	if err != nil || !must && l.queue.Len()+len(b) >= maxQueued {
 		return false
 	}
 	b = append(b, '\n')
@@ -126,7 +126,7 @@ func (l *lines) add(line sess.ProgramLine) bool {
 func (l *lines) say(line sess.ProgramLine) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.add(line)
+	l.add(line, true)
 }
 
 // take makes a line of an event.
@@ -152,16 +152,16 @@ func (l *lines) take(e *event) {
 		status, signal := waitStatus(e.code)
 		line.Status, line.Signal = &status, signal
 	}
-	l.tellLost(e.at)
-	if !l.add(line) {
+	l.tellLost(e.at, false)
+	if !l.add(line, false) {
 		l.lost++
 		l.missing++
 	}
 }
 
 // tellLost queues a line about what was lost since the last; the caller holds mu.
-func (l *lines) tellLost(at time.Time) {
-	if l.lost > 0 && l.add(sess.ProgramLine{T: sess.ProgramsLost, At: at.UnixMicro(), Lost: l.lost}) {
+func (l *lines) tellLost(at time.Time, must bool) {
+	if l.lost > 0 && l.add(sess.ProgramLine{T: sess.ProgramsLost, At: at.UnixMicro(), Lost: l.lost}, must) {
 		l.lost = 0
 	}
 }
@@ -178,8 +178,8 @@ func (l *lines) miss(n int64) {
 func (l *lines) finish() sess.ProgramsSum {
 	l.mu.Lock()
 	now := time.Now()
-	l.tellLost(now)
-	l.add(sess.ProgramLine{T: sess.ProgramsEnd, At: now.UnixMicro(), Count: l.count, Lost: l.missing, Running: int64(len(l.running))})
+	l.tellLost(now, true) // that the list ends, and lacks something, is never left out
+	l.add(sess.ProgramLine{T: sess.ProgramsEnd, At: now.UnixMicro(), Count: l.count, Lost: l.missing, Running: int64(len(l.running))}, true)
 	l.mu.Unlock()
 	l.close()
 	<-l.done
