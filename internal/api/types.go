@@ -339,6 +339,7 @@ type Recording struct {
 	Digest       string              `json:"digest,omitempty"` // hex SHA-256 over the closed segments' digests
 	Problem      string              `json:"problem,omitempty"`
 	Hold         *Hold               `json:"hold,omitempty"`
+	Recipients   []string            `json:"recipients,omitempty" doc:"Public keys that it is encrypted to: the server can't read it"`
 }
 
 // RecordingsIn asks for recordings.

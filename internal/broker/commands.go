@@ -15,7 +15,7 @@ import (
 // returned nil.
 func (s *Service) Commands(ctx context.Context, who sess.Principal, in api.SessionRef) (api.Recording, error) {
 	var out api.Recording
-	err := s.gate.ReadFind(ctx, who, policy.RecordingCommands, s.recordingByRef(ctx, in.Session, &out, &store.Session{}), func(*gate.Tx) error { return nil })
+	err := s.gate.ReadFind(ctx, who, policy.RecordingCommands, s.recordingByRef(ctx, in.Session, &out, &store.Session{}), func(*gate.Tx) error { return sealed(out) })
 	if err != nil {
 		return api.Recording{}, err
 	}
@@ -44,3 +44,12 @@ func (s *Service) programsEvent(ctx context.Context, tx *store.Tx, r store.Sessi
 const maxStated = 128
 
 func bounded(s string) string { return s[:min(len(s), maxStated)] }
+
+// sealed refuses a list of programs that only those can read whom the recording is encrypted to.
+func sealed(r api.Recording) error {
+	if len(r.Recipients) == 0 {
+		return nil
+	}
+	return sess.New(sess.CodeInvalid, "the programs of session "+string(r.Session)+" are in its recording, which is encrypted: the server can't read them",
+		"sessctl session show "+string(r.Session)+" --commands --identity FILE reads them with your key")
+}

@@ -145,7 +145,7 @@ func (s *Service) recording(r store.Session) api.Recording {
 		until = store.Time(*r.EndedAt)
 	}
 	return api.Recording{
-		Hold: holdOf(r), Session: r.ID, State: r.Recording, Kind: r.Kind, UserName: r.UserName, InstanceName: r.InstanceName, StartedAt: started,
+		Recipients: sealedTo(r), Hold: holdOf(r), Session: r.ID, State: r.Recording, Kind: r.Kind, UserName: r.UserName, InstanceName: r.InstanceName, StartedAt: started,
 		DurationMS: max(0, until.Sub(started).Milliseconds()), Bytes: r.RecBytes, Stored: r.RecStored, Digest: r.RecDigest,
 		Problem: strings.TrimSpace(r.RecProblem),
 	}

@@ -34,3 +34,12 @@ func kept(r store.Session) error {
 	}
 	return nil
 }
+
+// sealedTo gives the public keys that the recording of a session is encrypted to; none: it is not.
+func sealedTo(r store.Session) []string {
+	c := controls(r)
+	if c.RecordingMode() == sess.RecordOff {
+		return nil
+	}
+	return c.Recipients
+}

@@ -53,6 +53,7 @@ type Joined struct {
 	CreatedAt    time.Time
 	Recording    sess.RecordingMode
 	Input        sess.InputMode
+	Recipients   []string // that it is encrypted to
 }
 
 // claim is a ticket that was looked up and whose signature holds.
@@ -286,7 +287,7 @@ func joined(before, r store.Session, t store.Ticket) Joined {
 		CreatedAt: store.Time(r.CreatedAt),
 	}
 	c := controls(r)
-	j.Recording, j.Input = c.RecordingMode(), c.InputMode()
+	j.Recording, j.Input, j.Recipients = c.RecordingMode(), c.InputMode(), c.Recipients
 	j.Moderators = int(controls(r).Moderators)
 	if j.TTY {
 		j.Window = sess.WindowTerminal

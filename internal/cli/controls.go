@@ -156,6 +156,9 @@ func controlFields(e sess.Effective) []field {
 	add("Reason needed", sess.ControlReason, yes(e.ReasonRequired))
 	add("Record", sess.ControlRecording, string(e.Recording))
 	add("Record input", sess.ControlInput, string(e.Input))
+	for _, k := range e.Recipients {
+		add("Encrypted to", sess.ControlRecipients, k)
+	}
 	if e.NoLinks {
 		add("Recording links", sess.ControlNoLinks, "no")
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/client"
 	"github.com/sessctl/sess/internal/link"
+	"github.com/sessctl/sess/internal/recording"
 	"github.com/sessctl/sess/internal/sess"
 )
 
@@ -187,6 +188,11 @@ func (a *app) orgSetCmd() *cobra.Command {
 				if _, twice := in.Body.Settings[args[i]]; twice {
 					return usagef(cmd, "%q is set twice", args[i])
 				}
+				if args[i] == sess.SettingRecordingRecipients {
+					if err := checkRecipients(args[i+1]); err != nil {
+						return err
+					}
+				}
 				in.Body.Settings[args[i]] = args[i+1]
 			}
 			o, err := call(cmd.Context(), a, "changing the organisation", api.SetOrg, in)
@@ -199,6 +205,19 @@ func (a *app) orgSetCmd() *cobra.Command {
 	}
 	c.Flags().BoolVar(&now, "now", false, "with session-manager off: end what runs, too")
 	return a.jsonFlag(c)
+}
+
+// checkRecipients refuses what is no public key before it leaves the machine: it may be the secret one.
+func checkRecipients(value string) error {
+	k, err := sess.FindSetting(sess.SettingRecordingRecipients)
+	if err != nil {
+		return err
+	}
+	var s sess.Settings
+	if err := k.Set(&s, value); err != nil {
+		return err
+	}
+	return recording.CheckRecipients(s.Recipients())
 }
 
 // settingsHelp describes the settings, a line each.

@@ -18,7 +18,7 @@ func (a *app) recordingCmd() *cobra.Command {
 func (a *app) recordingListCmd() *cobra.Command {
 	in := api.RecordingsIn{}
 	l := &lister[api.Recording]{
-		head: []string{"SESSION", "STATE", "KIND", "INSTANCE", "USER", "STARTED", "LENGTH", "SIZE"},
+		head: []string{"SESSION", "STATE", "KIND", "INSTANCE", "USER", "STARTED", "LENGTH", "SIZE", "ENCRYPTED TO"},
 		none: "no recordings",
 		fetch: func(ctx context.Context, c *api.Client, p api.Page) ([]api.Recording, string, error) {
 			in.Page = p
@@ -28,7 +28,7 @@ func (a *app) recordingListCmd() *cobra.Command {
 		row: func(r api.Recording) []string {
 			return []string{
 				string(r.Session), string(r.State), string(r.Kind), r.InstanceName, r.UserName, a.when(r.StartedAt),
-				length(r), size(uint64(max(0, r.Bytes))),
+				length(r), size(uint64(max(0, r.Bytes))), shortKeys(r.Recipients),
 			}
 		},
 	}
@@ -66,7 +66,7 @@ func (a *app) recordingShowCmd() *cobra.Command {
 			if a.json {
 				return a.printJSON(r)
 			}
-			return a.printFields([]field{
+			fields := []field{
 				{"Session", string(r.Session)},
 				{"State", string(r.State)},
 				{"Kind", string(r.Kind)},
@@ -79,7 +79,11 @@ func (a *app) recordingShowCmd() *cobra.Command {
 				{"Digest", r.Digest},
 				{"Problem", r.Problem},
 				{"Held", held(r.Hold)},
-			})
+			}
+			for _, k := range r.Recipients {
+				fields = append(fields, field{"Encrypted to", k})
+			}
+			return a.printFields(fields)
 		},
 	})
 }

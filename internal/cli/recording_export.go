@@ -28,6 +28,7 @@ type exporting struct {
 	format, output string
 	input          bool
 	commands       bool
+	identities     []string
 }
 
 func (a *app) recordingExportCmd() *cobra.Command {
@@ -35,7 +36,7 @@ func (a *app) recordingExportCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use: "export SESSION|LINK|FILE", Short: "Export a recording as asciicast, as text, or as it is stored",
 		Long: "Writes a recording to standard output or a file: cast is asciicast v2, which asciinema plays; text is a\n" +
-			"transcript of the output; raw is the recording itself, with its digests.",
+			"transcript of the output; raw is the recording itself, with its digests, and encrypted if it is.",
 		Example: "  sessctl recording export ses_4x2k --format cast -o demo.cast && asciinema play demo.cast",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, argv []string) error {
@@ -46,6 +47,7 @@ func (a *app) recordingExportCmd() *cobra.Command {
 	c.Flags().StringVarP(&x.output, "output", "o", "-", "write to `FILE`; - is standard output")
 	c.Flags().BoolVar(&x.commands, "commands", false, "a marker for each program that was started; text: a line")
 	c.Flags().BoolVar(&x.input, "input", false, "cast: what was typed, too")
+	identityFlag(c, &x.identities)
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"cast", "text", "raw"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -62,7 +64,11 @@ func (a *app) exportRecording(cmd *cobra.Command, session string, x exporting) e
 	if x.format != "cast" && x.format != "text" {
 		return usagef(cmd, "--format %s is none of cast, text and raw", x.format)
 	}
-	r, body, err := a.openRecording(cmd.Context(), session)
+	ids, err := a.identities(x.identities)
+	if err != nil {
+		return err
+	}
+	r, body, err := a.openRecording(cmd.Context(), session, ids)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +29,8 @@ type grepping struct {
 	recordings   int // to look into
 	from, to     time.Time
 	match        *regexp.Regexp
+	files        []string // of identities
+	identities   []recording.Identity
 }
 
 // Bounds of a search that does not say more.
@@ -42,8 +46,8 @@ func (a *app) recordingGrepCmd() *cobra.Command {
 		Long: "Looks into the recordings that you may replay, newest first, or those that are named, and prints each line with TEXT as\n" +
 			"soon as it is found: session, time in the recording, line. Lines are searched as they stood on the screen; rows of\n" +
 			"full-screen programs too. Each recording that was looked into is in the audit log as a replay. What is not whole is\n" +
-			"searched as far as it goes, and said on standard error. The exit code is 1 when nothing was found. --json prints one\n" +
-			"object a line.",
+			"searched as far as it goes, and said on standard error, and so is what is encrypted to keys that --identity does not\n" +
+			"have. The exit code is 1 when nothing was found, or not everything could be searched. --json prints one object a line.",
 		Example: "  sessctl recording grep 'DROP TABLE' --since 30d\n" +
 			"  sessctl recording grep -e 'rm -rf /(home|srv)' --instance db-1 --user ann@example.com\n" +
 			"  sessctl recording grep --commands 'curl ' --since 7d",
@@ -51,6 +55,10 @@ func (a *app) recordingGrepCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			if err := g.read(a.now(), argv[0]); err != nil {
 				return usagef(cmd, "%v", err)
+			}
+			var err error
+			if g.identities, err = a.identities(g.files); err != nil {
+				return err
 			}
 			return a.grep(cmd.Context(), &g, argv[1:])
 		},
@@ -64,6 +72,7 @@ func (a *app) recordingGrepCmd() *cobra.Command {
 	f.StringVar(&g.since, "since", "", "only of sessions that began since: a `TIME`, or so long ago: 12h, 30d")
 	f.StringVar(&g.until, "until", "", "only of sessions that began before: a `TIME`, or so long ago")
 	f.IntVar(&g.limit, "limit", grepHits, "stop behind so many lines; 0: never")
+	identityFlag(c, &g.files)
 	f.IntVar(&g.recordings, "recordings", grepRecordings, "look into at most this `NUMBER` of recordings; 0: all")
 	return a.jsonFlag(c)
 }
@@ -126,13 +135,15 @@ type search struct {
 	hits   int
 	looked int
 	failed int
+	sealed int             // encrypted, and not searched
+	keys   map[string]bool // that those are encrypted to
 }
 
 // errEnough ends a search that found as much as it may.
 var errEnough = errors.New("enough")
 
 func (a *app) grep(ctx context.Context, g *grepping, names []string) error {
-	s := &search{grepping: g, a: a}
+	s := &search{grepping: g, a: a, keys: map[string]bool{}}
 	err := s.each(ctx, names)
 	if err != nil && !errors.Is(err, errEnough) {
 		return err
@@ -140,7 +151,13 @@ func (a *app) grep(ctx context.Context, g *grepping, names []string) error {
 	if errors.Is(err, errEnough) {
 		a.note("sessctl: stopped behind %d lines in %d recordings: --limit and --recordings allow more", s.hits, s.looked)
 	}
+	if s.sealed > 0 {
+		a.note("sessctl: %d encrypted recordings were not searched: --identity FILE with a secret key reads those that are encrypted to it: %s",
+			s.sealed, cell(strings.Join(slices.Sorted(maps.Keys(s.keys)), ", ")))
+	}
 	switch {
+	case s.failed == 0 && s.sealed > 0:
+		return sess.New(sess.CodeInvalid, fmt.Sprintf("%d of %d recordings were not searched", s.sealed, s.looked+s.sealed), "the others were")
 	case s.failed > 0:
 		return sess.New(sess.CodeInvalid, fmt.Sprintf("%d of %d recordings could not be searched whole", s.failed, s.looked), "what is left of them was searched")
 	case s.hits == 0:
@@ -176,6 +193,10 @@ func (s *search) each(ctx context.Context, names []string) error {
 			if !s.to.IsZero() && !r.StartedAt.Before(s.to) || !replayable(r.State) {
 				continue
 			}
+			if unreadable(len(r.Recipients) > 0, r.Recipients, s.identities) != nil {
+				s.skip(r.Recipients) // it need not be fetched to find out
+				continue
+			}
 			if s.recordings > 0 && s.looked >= s.recordings {
 				return errEnough
 			}
@@ -190,6 +211,19 @@ func (s *search) each(ctx context.Context, names []string) error {
 	}
 }
 
+// maxNamedKeys bounds how many keys are named that recordings are encrypted to.
+const maxNamedKeys = 64
+
+// skip counts a recording that can't be read.
+func (s *search) skip(to []string) {
+	s.sealed++
+	for _, k := range to {
+		if len(s.keys) < maxNamedKeys {
+			s.keys[k] = true
+		}
+	}
+}
+
 // replayable reports whether there is something to replay.
 func replayable(s sess.RecordingState) bool {
 	return s == sess.RecordingActive || s == sess.RecordingComplete || s == sess.RecordingIncomplete
@@ -198,7 +232,7 @@ func replayable(s sess.RecordingState) bool {
 // look searches one recording. One that can't be read is said, and does not keep others from being searched.
 func (s *search) look(ctx context.Context, name string) error {
 	s.looked++
-	r, body, err := s.a.openRecording(ctx, name)
+	r, body, err := s.a.openRecording(ctx, name, s.identities)
 	if err == nil {
 		meta := r.Meta()
 		err = recording.EachLine(r, s.commands, func(l recording.Line) error { return s.line(&meta, l) })

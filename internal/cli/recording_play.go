@@ -19,7 +19,8 @@ import (
 // playing is what play was asked for.
 type playing struct {
 	recording.Player
-	as string
+	as         string
+	identities []string
 }
 
 func (a *app) recordingPlayCmd() *cobra.Command {
@@ -34,7 +35,8 @@ func (a *app) recordingPlayCmd() *cobra.Command {
 			"standard error in a pipe, in lines of their own in a transcript.",
 		Example: "  sessctl recording play ses_4x2k --speed 4 --idle-limit 2s\n" +
 			"  sessctl recording play ses_4x2k --from 3m\n" +
-			"  sessctl recording play ses_4x2k --as text --commands | less",
+			"  sessctl recording play ses_4x2k --as text --commands | less\n" +
+			"  sessctl recording play ses_4x2k --identity ~/.config/sess/key.txt",
 		Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			at, err := position(from)
@@ -44,9 +46,13 @@ func (a *app) recordingPlayCmd() *cobra.Command {
 			p.Speed, p.From = speed, at
 			switch p.as {
 			case "":
-				return a.play(cmd.Context(), argv[0], p.Player)
+				ids, err := a.identities(p.identities)
+				if err != nil {
+					return err
+				}
+				return a.play(cmd.Context(), argv[0], p.Player, ids)
 			case "text":
-				return a.exportRecording(cmd, argv[0], exporting{format: "text", output: "-", commands: p.Programs})
+				return a.exportRecording(cmd, argv[0], exporting{format: "text", output: "-", commands: p.Programs, identities: p.identities})
 			}
 			return usagef(cmd, "--as %s is not text", p.as)
 		},
@@ -56,6 +62,7 @@ func (a *app) recordingPlayCmd() *cobra.Command {
 	c.Flags().StringVar(&from, "from", "", "begin at this `TIME` of the recording: 3m, or 1:02:03")
 	c.Flags().BoolVar(&p.Programs, "commands", false, "say which programs were started, and let n and p go to the next and the previous")
 	c.Flags().StringVar(&p.as, "as", "", "text: write a plain transcript instead")
+	identityFlag(c, &p.identities)
 	_ = c.RegisterFlagCompletionFunc("as", cobra.FixedCompletions([]string{"text"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -77,7 +84,7 @@ func position(s string) (time.Duration, error) {
 }
 
 // play shows a recording and leaves the terminal usable, however it ends.
-func (a *app) play(ctx context.Context, session string, p recording.Player) error {
+func (a *app) play(ctx context.Context, session string, p recording.Player, ids []recording.Identity) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	body, err := a.recordingBytes(ctx, session)
@@ -95,9 +102,9 @@ func (a *app) play(ctx context.Context, session string, p recording.Player) erro
 	}
 	var last *recording.StreamReader
 	if terminal(a.in) && terminal(a.out) {
-		last, err = a.replay(ctx, body, p)
+		last, err = a.replay(ctx, body, p, ids)
 	} else {
-		last, err = a.playThrough(ctx, body, p)
+		last, err = a.playThrough(ctx, body, p, ids)
 	}
 	if last != nil {
 		defer last.Close()
@@ -112,8 +119,8 @@ func (a *app) play(ctx context.Context, session string, p recording.Player) erro
 }
 
 // playThrough shows a recording once, from its beginning on.
-func (a *app) playThrough(ctx context.Context, body io.Reader, p recording.Player) (*recording.StreamReader, error) {
-	r, err := recording.NewStreamReader(body)
+func (a *app) playThrough(ctx context.Context, body io.Reader, p recording.Player, ids []recording.Identity) (*recording.StreamReader, error) {
+	r, err := readRecording(body, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +131,7 @@ func (a *app) playThrough(ctx context.Context, body io.Reader, p recording.Playe
 }
 
 // replay lets a person steer. What was fetched is kept in a file without a name, to go back in.
-func (a *app) replay(ctx context.Context, body io.Reader, p recording.Player) (*recording.StreamReader, error) {
+func (a *app) replay(ctx context.Context, body io.Reader, p recording.Player, ids []recording.Identity) (*recording.StreamReader, error) {
 	s, err := newSpool(body)
 	if err != nil {
 		return nil, err
@@ -132,7 +139,7 @@ func (a *app) replay(ctx context.Context, body io.Reader, p recording.Player) (*
 	defer s.close()
 	var open *recording.StreamReader
 	again := func() (recording.Records, error) {
-		r, err := recording.NewStreamReader(bufio.NewReader(s.reader()))
+		r, err := readRecording(bufio.NewReader(s.reader()), ids)
 		if err != nil {
 			return nil, err
 		}

@@ -53,13 +53,13 @@ func (a *app) recordingBytes(ctx context.Context, name string) (io.ReadCloser, e
 	return a.download(ctx, recordingPath(name))
 }
 
-// openRecording begins to read the records of a recording. Close both when done.
-func (a *app) openRecording(ctx context.Context, name string) (*recording.StreamReader, io.Closer, error) {
+// openRecording begins to read the records of a recording with the identities at hand. Close both when done.
+func (a *app) openRecording(ctx context.Context, name string, ids []recording.Identity) (*recording.StreamReader, io.Closer, error) {
 	body, err := a.recordingBytes(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := recording.NewStreamReader(body)
+	r, err := readRecording(body, ids)
 	if err != nil {
 		_ = body.Close()
 		return nil, nil, broken(err)

@@ -15,11 +15,15 @@ import (
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/audit"
 	"github.com/sessctl/sess/internal/policy"
+	"github.com/sessctl/sess/internal/recording"
 	"github.com/sessctl/sess/internal/sess"
 )
 
 // verifying is what recording verify was asked for.
-type verifying struct{ auditFile, key, keyFile string }
+type verifying struct {
+	auditFile, key, keyFile string
+	identities              []string
+}
 
 func (a *app) recordingVerifyCmd() *cobra.Command {
 	var v verifying
@@ -28,7 +32,8 @@ func (a *app) recordingVerifyCmd() *cobra.Command {
 		Long: "Checks every digest of each recording, and its own digest, which stands for all of it, against the one that the audit\n" +
 			"log has. With --audit that is an exported log, which is verified first, and a FILE (what export --format raw wrote)\n" +
 			"needs no server and no login at all; without it, it is the server's word.\n" +
-			"The exit code is 1 when anything is wrong.",
+			"An encrypted recording is verified as it is stored, which takes no identity: nothing was altered, removed or added. With\n" +
+			"--identity its contents are checked, too. The exit code is 1 when anything is wrong.",
 		Example: "  sessctl recording verify ses_4x2k\n" +
 			"  sessctl recording verify *.sess --audit audit.jsonl --key-file server.vkey",
 		Args: args(cobra.MinimumNArgs(1)),
@@ -53,6 +58,7 @@ func (a *app) recordingVerifyCmd() *cobra.Command {
 	c.Flags().StringVar(&v.key, "key", "", "the server's verifier `KEY` for it, kept since long ago")
 	c.Flags().StringVar(&v.keyFile, "key-file", "", "read the key from `FILE`")
 	c.MarkFlagsMutuallyExclusive("key", "key-file")
+	identityFlag(c, &v.identities)
 	return a.jsonFlag(c)
 }
 
@@ -69,9 +75,16 @@ type recordingVerdict struct {
 	Damaged  int                 `json:"damaged"`
 	Records  uint64              `json:"records"`
 	Problems []string            `json:"problems,omitempty"`
+	// Recipients are the keys that it is encrypted to, and Unread so many segments of which only the digests were checked.
+	Recipients []string `json:"recipients,omitempty"`
+	Unread     int      `json:"unread"`
 }
 
 func (a *app) verifyRecordings(ctx context.Context, names []string, v verifying) error {
+	ids, err := a.identities(v.identities)
+	if err != nil {
+		return err
+	}
 	digests, err := a.auditedDigests(v)
 	if err != nil {
 		return err
@@ -79,7 +92,7 @@ func (a *app) verifyRecordings(ctx context.Context, names []string, v verifying)
 	all := []recordingVerdict{}
 	bad := false
 	for _, name := range names {
-		one := a.verifyRecording(ctx, name, digests)
+		one := a.verifyRecording(ctx, name, digests, ids)
 		bad = bad || !one.OK
 		all = append(all, one)
 		if !a.json {
@@ -100,26 +113,31 @@ func (a *app) verifyRecordings(ctx context.Context, names []string, v verifying)
 }
 
 // verifyRecording reads one recording to its end. What is wrong with it is in the verdict, so that others are verified too.
-func (a *app) verifyRecording(ctx context.Context, name string, digests map[sess.SessionID]string) recordingVerdict {
+func (a *app) verifyRecording(ctx context.Context, name string, digests map[sess.SessionID]string, ids []recording.Identity) recordingVerdict {
 	v := recordingVerdict{Name: name}
 	fail := func(err error) recordingVerdict {
 		message, _ := describe(broken(err))
 		v.Problems = append(v.Problems, message)
 		return v
 	}
-	r, body, err := a.openRecording(ctx, name)
+	body, err := a.recordingBytes(ctx, name)
 	if err != nil {
 		return fail(err)
 	}
 	defer body.Close()
+	r, err := recording.NewStreamReader(body, ids...)
+	if err != nil {
+		return fail(err)
+	}
 	defer r.Close()
-	v.Session = r.Meta().Session
+	meta := r.Meta()
+	v.Session, v.Recipients = meta.Session, meta.Names()
 	for err == nil {
 		_, err = r.Next()
 	}
 	report := r.Report()
 	v.State, v.Digest, v.Segments, v.Damaged, v.Records = report.State, report.Digest, report.Segments, report.Damaged, report.Records
-	v.Problems = report.Problems
+	v.Problems, v.Unread = report.Problems, report.Sealed
 	if !errors.Is(err, io.EOF) {
 		return fail(err)
 	}
@@ -182,6 +200,12 @@ func (a *app) printRecordingVerdict(v recordingVerdict, more bool) error {
 		{"Records", fmt.Sprint(v.Records)},
 		{"Digest", v.Digest},
 		{"Compared with", by},
+	}
+	for _, k := range v.Recipients {
+		fields = append(fields, field{"Encrypted to", k})
+	}
+	if v.Unread > 0 {
+		fields = append(fields, field{"Contents", fmt.Sprintf("not looked at in %d segments: --identity FILE with a secret key of theirs checks them, too", v.Unread)})
 	}
 	if v.Damaged > 0 {
 		fields = append(fields, field{"Damaged segments", fmt.Sprint(v.Damaged)})

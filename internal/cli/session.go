@@ -28,13 +28,14 @@ func endedState(s api.Session) string {
 
 func (a *app) sessionShowCmd() *cobra.Command {
 	var commands bool
+	var identities []string
 	c := &cobra.Command{
 		Use: "show SESSION", Short: "Show a session, or the programs that ran in it",
 		Example: "  sessctl session show ses_4x2k\n  sessctl session show ses_4x2k --commands",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if commands {
-				return a.showCommands(cmd.Context(), args[0])
+				return a.showCommands(cmd.Context(), args[0], identities)
 			}
 			s, err := call(cmd.Context(), a, "asking the server", api.GetSession, api.SessionRef{Session: args[0]})
 			if err != nil {
@@ -45,6 +46,7 @@ func (a *app) sessionShowCmd() *cobra.Command {
 		ValidArgsFunction: a.completeSessions,
 	}
 	c.Flags().BoolVar(&commands, "commands", false, "the programs that ran, with arguments, those started by scripts too")
+	identityFlag(c, &identities)
 	return a.jsonFlag(c)
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"io"
 	"net/url"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/recording"
 	"github.com/sessctl/sess/internal/sess"
 )
 
@@ -58,17 +60,16 @@ type programList struct {
 }
 
 // showCommands prints the programs that ran in a session.
-func (a *app) showCommands(ctx context.Context, session string) error {
+func (a *app) showCommands(ctx context.Context, session string, files []string) error {
+	ids, err := a.identities(files)
+	if err != nil {
+		return err
+	}
 	s, err := call(ctx, a, "asking the server", api.GetSession, api.SessionRef{Session: session})
 	if err != nil {
 		return err
 	}
-	body, err := a.download(ctx, strings.Replace(api.PathSessionCommands, "{session}", url.PathEscape(string(s.ID)), 1))
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	l, err := readPrograms(body)
+	l, err := a.programsOf(ctx, s, ids)
 	if err != nil {
 		return broken(err)
 	}
@@ -78,6 +79,36 @@ func (a *app) showCommands(ctx context.Context, session string) error {
 		return a.printJSON(l)
 	}
 	return a.printPrograms(l)
+}
+
+// programsOf gets the list of a session: from the server, or out of the recording, where that is encrypted.
+func (a *app) programsOf(ctx context.Context, s api.Session, ids []recording.Identity) (*programList, error) {
+	if s.Controls == nil || len(s.Controls.Recipients) == 0 || s.Controls.RecordingMode() == sess.RecordOff {
+		body, err := a.download(ctx, strings.Replace(api.PathSessionCommands, "{session}", url.PathEscape(string(s.ID)), 1))
+		if err != nil {
+			return nil, err
+		}
+		defer body.Close()
+		return readPrograms(body)
+	}
+	if err := unreadable(true, s.Controls.Recipients, ids); err != nil {
+		return nil, err // before the replay is on record
+	}
+	r, body, err := a.openRecording(ctx, string(s.ID), ids)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	defer r.Close()
+	l := newProgramLines()
+	n, err := recording.CopyPrograms(r, l)
+	if err == nil {
+		err = recording.EndPrograms(l, n, r.Report())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l.end(), nil
 }
 
 // check compares the list with what is in the audit log.
@@ -93,33 +124,54 @@ func (l *programList) check(s api.Session) {
 	l.Complete = l.Complete && same
 }
 
-// readPrograms reads the lines of a list and puts starts and ends together.
+// readPrograms reads the lines of a list.
 func readPrograms(r io.Reader) (*programList, error) {
-	l := &programList{Commands: []program{}}
-	at := map[int64]int{} // of programs that have not ended
-	digest := sha256.New()
+	l := newProgramLines()
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxProgramLine)
 	for lines.Scan() {
-		b := bytes.TrimSpace(lines.Bytes())
-		var line sess.ProgramLine
-		if err := json.Unmarshal(b, &line); err != nil {
-			return nil, fmt.Errorf("a line of the list makes no sense: %w", err)
+		if _, err := l.Write(lines.Bytes()); err != nil {
+			return nil, err
 		}
-		if len(l.Commands) >= maxPrograms {
-			return nil, fmt.Errorf("more than %d programs", maxPrograms)
-		}
-		if line.At != 0 { // the server's own lines have no time
-			digest.Write(b)
-			digest.Write([]byte{'\n'})
-		}
-		l.take(line, at)
 	}
 	if err := lines.Err(); err != nil {
 		return nil, err //nolint:wrapcheck // broken does
 	}
-	l.Digest = hex.EncodeToString(digest.Sum(nil))
-	return l, nil
+	return l.end(), nil
+}
+
+// programLines puts starts and ends together.
+type programLines struct {
+	list   programList
+	at     map[int64]int // of programs that have not ended
+	digest hash.Hash
+}
+
+func newProgramLines() *programLines {
+	return &programLines{list: programList{Commands: []program{}}, at: map[int64]int{}, digest: sha256.New()}
+}
+
+func (l *programLines) end() *programList {
+	l.list.Digest = hex.EncodeToString(l.digest.Sum(nil))
+	return &l.list
+}
+
+// Write takes in one line.
+func (l *programLines) Write(p []byte) (int, error) {
+	b := bytes.TrimSpace(p)
+	var line sess.ProgramLine
+	if err := json.Unmarshal(b, &line); err != nil {
+		return 0, fmt.Errorf("a line of the list makes no sense: %w", err)
+	}
+	if len(l.list.Commands) >= maxPrograms {
+		return 0, fmt.Errorf("more than %d programs", maxPrograms)
+	}
+	if line.At != 0 { // the server's own lines have no time
+		l.digest.Write(b)
+		l.digest.Write([]byte{'\n'})
+	}
+	l.list.take(line, l.at)
+	return len(p), nil
 }
 
 func (l *programList) take(line sess.ProgramLine, at map[int64]int) {

@@ -28,6 +28,7 @@ const scriptsLast = 4 * time.Minute
 //	own [AGENT…]             from here on the script has a server of its own, with these agents
 //	server start|stop|kill9  of the script's own server
 //	agent add|start|stop|kill9 NAME
+//	agekey NAME [PASSPHRASE]  a key of age in NAME.key, its public key as $NAME in capitals
 //	smtp start               a mail server, which the script's own server uses from its next start on; mails are $MAIL/1, …
 //	hook start               a receiver of webhooks at $HOOK; what it was told is in $TOLD
 //	hook refuse STATUS       it takes nothing; 0: no more
@@ -61,7 +62,7 @@ func TestScripts(t *testing.T) {
 			"code": cmdCode, "sh": cmdSh, "set": cmdSet, "until": cmdUntil,
 			"hook": cmdHook,
 			"smtp": cmdSMTP, "totp": cmdTOTP,
-			"own": cmdOwn, "server": cmdServer, "agent": cmdAgent,
+			"own": cmdOwn, "server": cmdServer, "agent": cmdAgent, "agekey": cmdAgekey,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {

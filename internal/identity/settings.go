@@ -10,6 +10,7 @@ import (
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/gate"
 	"github.com/sessctl/sess/internal/policy"
+	"github.com/sessctl/sess/internal/recording"
 	"github.com/sessctl/sess/internal/sess"
 )
 
@@ -71,6 +72,9 @@ func changeSettings(tx *gate.Tx, st *sess.Settings, in api.OrgSetIn) error {
 		}
 		st.SessionsEnd = true
 		tx.Detail("now", "yes")
+	}
+	if err := recording.CheckRecipients(st.Recipients()); err != nil {
+		return err
 	}
 	return st.Check()
 }

@@ -18,7 +18,7 @@ const (
 	chainFile    = "chain.jsonl"
 	maxChain     = 256 << 20 // bytes of chain.jsonl: about a million segments
 	maxChainLine = 1 << 10
-	perFile      = 64 // segments in one NNNNNN.zst
+	perFile      = 64 // segments in one NNNNNN.zst or NNNNNN.age
 )
 
 // link is one line of chain.jsonl: a segment, or the end of the recording. Each carries the SHA-256 of the line before
@@ -27,9 +27,9 @@ type link struct {
 	N       uint64 `json:"n"`                 // the segment's number; of the end: how many there are
 	Prev    string `json:"prev"`              // hex SHA-256 of the line before, without its newline
 	File    string `json:"file,omitempty"`    // where the segment lies
-	At      int64  `json:"at,omitempty"`      // offset of its zstd frame there
-	Size    int64  `json:"size,omitempty"`    // length of the zstd frame
-	SHA256  string `json:"sha256,omitempty"`  // hex, of the zstd frame
+	At      int64  `json:"at,omitempty"`      // offset there
+	Size    int64  `json:"size,omitempty"`    // length there: of a zstd frame, or of that encrypted
+	SHA256  string `json:"sha256,omitempty"`  // hex, of the same
 	Bytes   int64  `json:"bytes"`             // records, uncompressed; of the end: all of them
 	Seq     uint64 `json:"seq"`               // of the segment's first record; of the end: how many records there are
 	Records uint64 `json:"records,omitempty"` // in the segment
@@ -39,6 +39,7 @@ type link struct {
 	Stored int64               `json:"stored,omitempty"` // of the end: bytes of all segments on disk
 	Client uint64              `json:"client,omitempty"` // of the end: payload bytes from the client
 	Agent  uint64              `json:"agent,omitempty"`  // of the end: payload bytes from the agent
+	Moved  *sess.Traffic       `json:"moved,omitempty"`  // of the end: bytes that passed, on record or not
 	Why    string              `json:"why,omitempty"`    // of the end: what is missing
 }
 
@@ -49,6 +50,7 @@ func digest(b []byte) string {
 
 // chain is what chain.jsonl says.
 type chain struct {
+	sealed  bool     // its segments are encrypted
 	links   []link   // of a writer: empty
 	lines   [][]byte // as written, without newlines; of a writer: empty
 	head    string   // digest of the last line, or of meta.json
@@ -90,12 +92,12 @@ func (c *chain) segments() []link {
 
 // readChain reads chain.jsonl. A last line without newline was being written when the writer died: it does not count.
 // Mistakes before that are no error but a problem, and the lines are taken as far as they can be understood.
-func readChain(dir string, meta []byte) (*chain, error) {
+func readChain(dir string, m *Meta, meta []byte) (*chain, error) {
 	b, err := readBounded(filepath.Join(dir, chainFile), maxChain)
 	if err != nil && !notExist(err) {
 		return nil, fmt.Errorf("read recording: %w", err)
 	}
-	c := &chain{head: digest(meta)}
+	c := &chain{head: digest(meta), sealed: m.Sealed()}
 	for {
 		i := bytes.IndexByte(b, '\n')
 		if i < 0 {
@@ -129,8 +131,8 @@ func (c *chain) check(line []byte) (link, error) {
 		return link{N: c.next}, errors.New("follows the end")
 	case l.End != "" && l.End != sess.RecordingComplete && l.End != sess.RecordingIncomplete && l.End != sess.RecordingOff:
 		return link{N: c.next}, errLink
-	case l.End == "" && (l.N >= 1<<40 || l.File != segmentFile(l.N) || l.At < 0 || l.Size <= 0 || l.Size > maxSegmentStored ||
-		l.Bytes <= 0 || l.Bytes > MaxSegmentBytes):
+	case l.End == "" && (l.N >= 1<<40 || l.File != segmentFile(l.N, c.sealed) || l.At < 0 || l.Size <= 0 || l.Size > maxSegmentSealed ||
+		l.Bytes <= 0 || l.Bytes > MaxSegmentBytes || l.Seq >= 1<<60 || l.Records >= 1<<40):
 		return link{N: c.next}, errLink
 	case l.N < c.next:
 		return link{N: c.next}, fmt.Errorf("is segment %d, expected %d", l.N, c.next)
@@ -142,9 +144,15 @@ func (c *chain) check(line []byte) (link, error) {
 	return l, nil
 }
 
-func segmentFile(n uint64) string { return fmt.Sprintf("%06d.zst", n/perFile*perFile) }
+func segmentFile(n uint64, sealed bool) string {
+	ext := "zst"
+	if sealed {
+		ext = "age"
+	}
+	return fmt.Sprintf("%06d.%s", n/perFile*perFile, ext)
+}
 
-// readStored reads the zstd frame of a segment as it lies on disk. into may be nil.
+// readStored reads a segment as it lies on disk. into may be nil.
 func readStored(dir string, l *link, into []byte) ([]byte, error) {
 	f, err := os.Open(filepath.Join(dir, l.File))
 	if err != nil {

@@ -38,7 +38,7 @@ func (j *Journal) Close(final bool) (Summary, error) {
 		}
 		j.failed = nil
 	}
-	j.closed = true
+	j.closed, j.final = true, final
 	if final && j.cur != nil {
 		j.seal()
 	}
@@ -114,9 +114,10 @@ func (j *Journal) addEnd() error {
 	if j.at.gapped && why == "" && !j.keepsNothing() {
 		why = "bytes are missing"
 	}
+	moved := j.at.moved
 	l := link{
 		N: j.chain.next, Bytes: j.chain.bytes, Seq: j.seq, Time: j.last.Microseconds(),
-		End: j.endState(), Stored: j.chain.stored, Client: j.at.client, Agent: j.at.agent, Why: why,
+		End: j.endState(), Stored: j.chain.stored, Client: j.at.client, Agent: j.at.agent, Moved: &moved, Why: why,
 	}
 	if err := j.addLink(&l); err != nil {
 		return fmt.Errorf("end recording of session %s: %w", j.meta.Session, err)
@@ -129,6 +130,18 @@ func (j *Journal) removeRing() error {
 		if err := removeIfThere(filepath.Join(j.path, ringName(i))); err != nil {
 			return fmt.Errorf("end recording of session %s: %w", j.meta.Session, err)
 		}
+	}
+	for _, name := range []string{screenFile, screenFile + newSuffix} {
+		if err := removeIfThere(filepath.Join(j.path, name)); err != nil {
+			return fmt.Errorf("end recording of session %s: %w", j.meta.Session, err)
+		}
+	}
+	if !j.ringAlone() {
+		return nil
+	}
+	// What nobody is to read must not come back with the power.
+	if err := syncNames(j.path); err != nil {
+		return fmt.Errorf("end recording of session %s: %w", j.meta.Session, err)
 	}
 	return nil
 }

@@ -168,6 +168,9 @@ func (d *Dir) Open(org sess.OrgID, id sess.SessionID, meta Meta) (*Journal, erro
 		return nil, err
 	}
 	meta.Format, meta.Org, meta.Session = FormatVersion, org, id
+	if meta.Sealed() {
+		meta.Command = nil // it is among the parameters, which are encrypted
+	}
 	j, err := d.openJournal(dir, meta)
 	d.mu.Lock()
 	defer d.mu.Unlock()

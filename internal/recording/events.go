@@ -18,7 +18,6 @@ type Event struct {
 	Channel uint32
 	Data    []byte      // of input, output and programs; valid until the next event is asked for
 	Size    wire.Resize // of a resize
-	seq     uint64      // of the record
 }
 
 // EventKind is the kind of an Event.
@@ -152,7 +151,7 @@ func (e *Events) step() (ev Event, params bool, err error) {
 	if err != nil {
 		return Event{}, false, err
 	}
-	ev.Time, ev.seq = r.Time, r.Seq
+	ev.Time = r.Time
 	switch r.Kind {
 	case KindMark:
 		var m Mark

@@ -17,7 +17,7 @@ type segmentFiles struct {
 }
 
 // scratch holds a segment on its way through the compressor.
-type scratch struct{ raw, stored []byte }
+type scratch struct{ raw, stored, sealed []byte }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }} //nolint:gochecknoglobals // a pool has no state
 
@@ -59,21 +59,38 @@ func (j *Journal) flushAll() {
 func (j *Journal) flush(s *slot) error {
 	j.dir.compress <- struct{}{}
 	defer func() { <-j.dir.compress }()
+	if j.keepsNothing() && !j.keepsScreen() {
+		return nil
+	}
 	b := scratches.Get().(*scratch)
 	defer scratches.Put(b)
 	b.raw = grow(b.raw, s.used)
 	if _, err := s.f.ReadAt(b.raw, 0); err != nil {
 		return err
 	}
+	if j.keepsScreen() {
+		j.keepScreen(b.raw)
+	}
+	if j.keepsNothing() {
+		return nil
+	}
 	b.stored = j.dir.store(b.stored[:0], b.raw)
+	stored := b.stored
+	if j.meta.Sealed() {
+		var err error
+		if b.sealed, err = seal(b.sealed[:0], b.stored, j.to); err != nil {
+			return err
+		}
+		stored = b.sealed
+	}
 	if err := j.openSegment(s.number); err != nil {
 		return err
 	}
-	if _, err := j.seg.data.WriteAt(b.stored, j.seg.at); err != nil {
+	if _, err := j.seg.data.WriteAt(stored, j.seg.at); err != nil {
 		return err
 	}
 	l := link{
-		N: s.number, File: j.seg.name, At: j.seg.at, Size: int64(len(b.stored)), SHA256: digest(b.stored),
+		N: s.number, File: j.seg.name, At: j.seg.at, Size: int64(len(stored)), SHA256: digest(stored),
 		Bytes: int64(s.used), Seq: s.seq, Records: s.records, Time: s.time,
 	}
 	if err := j.addLink(&l); err != nil {
@@ -85,7 +102,8 @@ func (j *Journal) flush(s *slot) error {
 
 // openSegment makes j.seg ready for segment n.
 func (j *Journal) openSegment(n uint64) error {
-	if j.seg.data != nil && j.seg.name == segmentFile(n) {
+	name, at := segmentFile(n, j.meta.Sealed()), int64(0)
+	if j.seg.data != nil && j.seg.name == name {
 		return nil
 	}
 	if j.seg.data != nil {
@@ -98,7 +116,6 @@ func (j *Journal) openSegment(n uint64) error {
 		}
 		j.setData(nil, "", 0)
 	}
-	name, at := segmentFile(n), int64(0)
 	if j.chain.file == name {
 		at = j.chain.fileEnd
 	}

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"filippo.io/age"
 
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/wire"
@@ -18,6 +21,7 @@ type Journal struct {
 	dir  *Dir
 	path string
 	meta Meta
+	to   []age.Recipient // that segments are encrypted to; none: they are not
 
 	mu sync.Mutex // guards what follows; held over the write(2) of a record, since records must lie in order without holes
 	// progress wakes those who wait for a free ring file or for the compressor.
@@ -27,6 +31,7 @@ type Journal struct {
 	last     time.Duration
 	why      string // what is missing from the recording; empty: nothing known to be
 	closed   bool
+	final    bool // and the session is over
 	ring     [ringFiles]slot
 	cur      *slot  // being written; nil: the next record begins one
 	off      int    // bytes in cur
@@ -42,6 +47,8 @@ type Journal struct {
 	// chain and seg are the compressor's; others touch them only while none runs.
 	chain *chain
 	seg   segmentFiles
+
+	shown atomic.Pointer[keyframe] // the screen as somebody asked for it last, where the recording can be read
 
 	syncing sync.Mutex // one Sync at a time; taken before mu
 }

@@ -31,9 +31,14 @@ type Meta struct {
 	// What is kept, as the session's controls say: empty is all of it, as well as can be.
 	Recording sess.RecordingMode `json:"recording,omitempty"`
 	Input     sess.InputMode     `json:"input,omitempty"`
+	// Recipients are the public keys that the recording is encrypted to, from its beginning to its end; none: it is not.
+	Recipients []string `json:"recipients,omitempty"`
 
 	Started time.Time `json:"started"` // times of records count from here; zero: Open's present time
 }
+
+// Sealed reports whether the recording is encrypted.
+func (m *Meta) Sealed() bool { return len(m.Recipients) > 0 }
 
 // FormatVersion is the version of what this package writes.
 //

@@ -109,14 +109,19 @@ func (j *Journal) recorded(key streamKey, from uint64) []piece {
 	return ps
 }
 
-// ringSegments opens what the ring holds, in order. mu is held.
+// ringSegments opens what the ring holds, in order, and where nothing else can be read what it held before, too. mu is held.
 func (j *Journal) ringSegments() []*segment {
+	return readRing(j.path, func(i int) bool { s := &j.ring[i]; return s.busy || s.f != nil && j.ringAlone() })
+}
+
+// readRing opens those of the ring's files that are wanted and hold a segment, in order.
+func readRing(path string, want func(i int) bool) []*segment {
 	var segs []*segment
-	for i := range j.ring {
-		if !j.ring[i].busy {
+	for i := range ringFiles {
+		if !want(i) {
 			continue
 		}
-		b, err := readBounded(filepath.Join(j.path, ringName(i)), MaxSegmentBytes)
+		b, err := readBounded(filepath.Join(path, ringName(i)), MaxSegmentBytes)
 		if err != nil {
 			continue
 		}
@@ -134,21 +139,21 @@ func (j *Journal) chainSegments(key streamKey, from, number uint64) []*segment {
 	if err != nil {
 		return nil
 	}
-	c, err := readChain(j.path, raw)
+	c, err := readChain(j.path, &j.meta, raw)
 	if err != nil {
 		return nil
 	}
-	dec, err := newDecoder()
+	o, err := newOpener(&j.meta, nil)
 	if err != nil {
 		return nil
 	}
-	defer dec.Close()
+	defer o.close()
 	var segs []*segment
 	for i := len(c.links) - 1; i >= 0; i-- {
 		if c.links[i].N >= number {
 			continue
 		}
-		s, err := loadSegment(j.path, &c.links[i], dec)
+		s, err := o.load(j.path, &c.links[i])
 		if err != nil {
 			break
 		}

@@ -1,9 +1,11 @@
 package recording
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/wire"
@@ -72,4 +74,22 @@ func lineEnd(p []byte) int {
 		}
 	}
 	return 0
+}
+
+// EndPrograms writes what the list itself can't say, behind it: that there is none, and that the recording which holds it is
+// damaged. n is what CopyPrograms gave.
+func EndPrograms(w io.Writer, n int64, report Report) error {
+	var lines []sess.ProgramLine
+	if n == 0 {
+		lines = append(lines, sess.ProgramLine{T: sess.ProgramsNone, Code: sess.NoProgramsTold, Message: "the agent told nothing: its version is too old, or nothing was started"})
+	}
+	if len(report.Problems) > 0 {
+		lines = append(lines, sess.ProgramLine{T: sess.ProgramsLost, Message: "the recording is damaged: " + strings.Join(report.Problems, "; ")})
+	}
+	for _, l := range lines {
+		if err := json.NewEncoder(w).Encode(l); err != nil {
+			return fmt.Errorf("write programs: %w", err)
+		}
+	}
+	return nil
 }

@@ -6,8 +6,6 @@ import (
 	"io"
 	"path/filepath"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/sessctl/sess/internal/sess"
 )
 
@@ -18,7 +16,7 @@ type Reader struct {
 	path   string
 	meta   Meta
 	chain  *chain
-	dec    *zstd.Decoder
+	opener *opener
 	link   int      // index of the chain's next link
 	cur    *segment // nil: the next one has to be found
 	tail   uint64   // number of the ring's segment that was read last, when inRing
@@ -42,15 +40,15 @@ func OpenReader(root string, org sess.OrgID, id sess.SessionID) (*Reader, error)
 	if err != nil {
 		return nil, err
 	}
-	c, err := readChain(path, raw)
+	c, err := readChain(path, &m, raw)
 	if err != nil {
 		return nil, err
 	}
-	dec, err := newDecoder()
+	o, err := newOpener(&m, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{path: path, meta: m, chain: c, dec: dec}, nil
+	return &Reader{path: path, meta: m, chain: c, opener: o}, nil
 }
 
 // OpenReader opens a recording of d; see the function of that name.
@@ -60,7 +58,7 @@ func (d *Dir) OpenReader(org sess.OrgID, id sess.SessionID) (*Reader, error) {
 
 // Close frees what the reader holds.
 func (r *Reader) Close() error {
-	r.dec.Close()
+	r.opener.close()
 	return nil
 }
 
@@ -71,7 +69,8 @@ func (r *Reader) Over() { r.over = true }
 func (r *Reader) Meta() Meta { return r.meta }
 
 // Next gives the next record. Behind the last one it gives io.EOF, and while the recording goes on it may be called
-// again later for what came since. Damaged segments are left out; Report says so.
+// again later for what came since. Damaged segments are left out, and so are encrypted ones, which only those can read who
+// have the recording sent; Report says so.
 func (r *Reader) Next() (Record, error) {
 	for {
 		if r.cur == nil {
@@ -135,11 +134,15 @@ func (r *Reader) fromChain() *segment {
 		if l.End != "" {
 			continue
 		}
-		s, err := loadSegment(r.path, l, r.dec)
-		if err == nil {
+		s, err := r.opener.load(r.path, l)
+		switch {
+		case err == nil:
 			return s
+		case errors.Is(err, errSealed):
+			r.watch.pass(l)
+		default:
+			r.watch.damaged(err)
 		}
-		r.watch.damaged(err)
 	}
 	return nil
 }
@@ -149,7 +152,7 @@ func (r *Reader) refresh() error {
 	if err != nil {
 		return err
 	}
-	c, err := readChain(r.path, raw)
+	c, err := readChain(r.path, &r.meta, raw)
 	if err != nil {
 		return err
 	}

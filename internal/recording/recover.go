@@ -2,6 +2,7 @@ package recording
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,21 +26,23 @@ func (d *Dir) openJournal(dir string, meta Meta) (*Journal, error) {
 			meta.Started = d.opts.Now()
 		}
 		if m, raw, err = d.create(dir, meta); err != nil {
-			j.meta, j.chain, j.at = meta, &chain{}, checkpoint{streams: make(map[streamKey]uint64)}
-			if lerr := j.lose(err); lerr != nil {
-				return nil, lerr
-			}
-			return j, nil
+			return j, j.withoutDisk(meta, err)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	j.meta = m
-	if j.chain, err = readChain(dir, raw); err != nil {
+	if err := j.describe(m); err != nil {
+		return nil, err
+	}
+	if j.chain, err = readChain(dir, &m, raw); err != nil {
 		return nil, err
 	}
 	if j.chain.ended != nil {
+		// Its writer may have died before it took the ring away.
+		if err := j.removeRing(); err != nil {
+			return nil, err
+		}
 		return nil, fmt.Errorf("session %s: %w", m.Session, ErrFinal)
 	}
 	j.why = j.chain.problem
@@ -53,6 +56,24 @@ func (d *Dir) openJournal(dir string, meta Meta) (*Journal, error) {
 	}
 	j.chain.forgetLines()
 	return j, nil
+}
+
+// describe has the journal be of the recording that m describes.
+func (j *Journal) describe(m Meta) (err error) {
+	j.meta = m
+	if j.to, err = parseRecipients(m.Recipients); err != nil {
+		return fmt.Errorf("record session %s: %w", m.Session, err)
+	}
+	return nil
+}
+
+// withoutDisk begins a recording in memory whose description could not be written, because of err.
+func (j *Journal) withoutDisk(m Meta, err error) error {
+	if err := j.describe(m); err != nil {
+		return err
+	}
+	j.chain, j.at = &chain{sealed: m.Sealed()}, checkpoint{streams: make(map[streamKey]uint64)}
+	return j.lose(err)
 }
 
 func (d *Dir) create(dir string, meta Meta) (Meta, []byte, error) {
@@ -72,24 +93,21 @@ type found struct {
 // recover finds where the recording stands: behind the last whole record of the ring, or of the last segment where the
 // ring holds nothing newer.
 func (j *Journal) recover() error {
-	live, err := j.scanRing(j.chain.next)
+	live, old, err := j.scanRing(j.chain.next)
 	if err != nil {
 		return err
 	}
 	if len(live) == 0 {
-		return j.recoverFromSegment()
+		return j.recoverFromSegment(old)
 	}
-	if n := live[0].seg.check.number; n != j.chain.next && !j.ringAlone() {
+	if n := live[0].seg.check.number; n != j.chain.next && !j.keepsNothing() {
 		j.lost(j.chain.next, n)
 	}
 	for i := range live {
-		if i > 0 && live[i].seg.first.Seq != j.seq && !j.ringAlone() {
+		if i > 0 && live[i].seg.first.Seq != j.seq && !j.keepsNothing() {
 			j.lost(live[i-1].seg.check.number, live[i].seg.check.number)
 		}
 		j.takeFound(&live[i], i == len(live)-1)
-		if j.keepsNothing() && i < len(live)-1 {
-			live[i].slot.busy = false
-		}
 	}
 	// Bytes behind the last record were never acknowledged. They must go: a shorter record in their place could make the
 	// inside of a payload look like a record.
@@ -107,9 +125,8 @@ func (j *Journal) lost(from, to uint64) {
 	j.miss(fmt.Sprintf("records of segment %d up to %d", from, to))
 }
 
-// scanRing reads the ring files and gives those that are not in the chain yet, in order.
-func (j *Journal) scanRing(next uint64) ([]found, error) {
-	var live []found
+// scanRing reads the ring files and gives those that are not in the chain yet, in order, and those that are.
+func (j *Journal) scanRing(next uint64) (live, old []found, err error) {
 	for i := range j.ring {
 		s := &j.ring[i]
 		path := filepath.Join(j.path, ringName(i))
@@ -118,19 +135,24 @@ func (j *Journal) scanRing(next uint64) ([]found, error) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if s.f, err = os.OpenFile(path, os.O_RDWR, filePerm); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		seg, err := openSegment(b)
-		if err != nil || seg.check.number < next {
-			continue // never begun, or in the chain already
+		if err != nil {
+			continue // never begun
+		}
+		s.number, s.seq = seg.check.number, seg.first.Seq
+		if s.number < next {
+			old = append(old, found{slot: s, seg: seg})
+			continue
 		}
 		live = append(live, found{slot: s, seg: seg})
 	}
 	slices.SortFunc(live, func(a, b found) int { return cmp.Compare(a.seg.check.number, b.seg.check.number) })
-	return live, nil
+	return live, old, nil
 }
 
 // takeFound moves the journal behind what f holds. The last file is written on, the others go to the compressor.
@@ -146,25 +168,28 @@ func (j *Journal) takeFound(f *found, last bool) {
 	j.at.number++
 	if last {
 		j.cur, j.off, j.salt = s, f.seg.used, f.seg.check.salt
-	} else if !j.keepsNothing() {
+	} else {
 		j.queue = append(j.queue, s)
 	}
 }
 
 // recoverFromSegment is for a journal whose ring holds nothing new: nothing was ever recorded, or the last ring file
-// became a segment and its writer died before it began the next.
-func (j *Journal) recoverFromSegment() error {
+// became a segment and its writer died before it began the next. Then that file still holds it, if it is not to be read otherwise.
+func (j *Journal) recoverFromSegment(old []found) error {
 	segs := j.chain.segments()
 	if len(segs) == 0 {
 		return nil
 	}
-	dec, err := newDecoder()
+	o, err := newOpener(&j.meta, nil)
 	if err != nil {
 		return err
 	}
-	defer dec.Close()
+	defer o.close()
 	for i := len(segs) - 1; i >= 0; i-- {
-		s, err := loadSegment(j.path, &segs[i], dec)
+		s, err := o.load(j.path, &segs[i])
+		if k := slices.IndexFunc(old, func(f found) bool { return f.seg.first.Seq == segs[i].Seq }); errors.Is(err, errSealed) && k >= 0 {
+			s, err = old[k].seg, nil
+		}
 		if err != nil {
 			j.miss(fmt.Sprintf("records of segment %d", segs[i].N))
 			continue

@@ -13,6 +13,7 @@ type Report struct {
 	State    sess.RecordingState
 	Segments int          // in the chain
 	Damaged  int          // of those, not readable
+	Sealed   int          // encrypted, and not read: what the chain says of them was checked
 	Records  uint64       // read
 	Client   uint64       // payload bytes read, sent by the client
 	Agent    uint64       // and by the agent
@@ -34,6 +35,8 @@ type watcher struct {
 	at       checkpoint
 	records  uint64
 	broken   int
+	sealed   int
+	blind    bool // the record before was not read: streams stand where the next checkpoint says
 	problems []string
 	ended    bool
 	endless  bool // it has ended, and its chain has no end
@@ -50,6 +53,17 @@ func (w *watcher) damaged(err error) {
 	w.problem("%v", err)
 }
 
+// pass takes in a segment that can't be read here: the chain's word is all there is of it.
+func (w *watcher) pass(l *link) {
+	if l.Seq != w.seq {
+		w.problem("segment %d begins with record %d, expected %d", l.N, l.Seq, w.seq)
+	}
+	w.sealed++
+	w.blind = true
+	w.records += l.Records
+	w.seq, w.last = max(w.seq, l.Seq+l.Records), max(w.last, time.Duration(min(l.Time, maxTimeMask))*time.Microsecond)
+}
+
 // see takes one record in and checks that it continues the one before.
 func (w *watcher) see(r *Record) {
 	if w.at.streams == nil {
@@ -58,8 +72,9 @@ func (w *watcher) see(r *Record) {
 	if r.Seq != w.seq {
 		w.problem("%d records before %v are missing", r.Seq-w.seq, r.Time)
 	}
-	if r.Kind == KindCheckpoint && r.Seq != w.seq {
+	if r.Kind == KindCheckpoint && (r.Seq != w.seq || w.blind) {
 		w.resume(r)
+		w.blind = false
 	}
 	key := keyOf(r.Side, wire.StreamID{Channel: r.Header.Channel, Participant: r.Header.Participant})
 	switch have := w.at.streams[key]; {
@@ -115,7 +130,13 @@ func (w *watcher) end(c *chain) {
 func (w *watcher) report(c *chain) Report {
 	r := Report{
 		Segments: c.count, Damaged: w.broken, Records: w.records, Client: w.at.client, Agent: w.at.agent, Moved: w.at.moved,
-		Bytes: c.bytes, Stored: c.stored, Duration: w.last, Digest: c.head, State: sess.RecordingActive,
+		Bytes: c.bytes, Stored: c.stored, Duration: w.last, Digest: c.head, State: sess.RecordingActive, Sealed: w.sealed,
+	}
+	if l := c.ended; l != nil && (w.sealed > 0 || l.End == sess.RecordingOff) { // what was not read, or not kept
+		r.Client, r.Agent = l.Client, l.Agent
+		if l.Moved != nil {
+			r.Moved = *l.Moved
+		}
 	}
 	if c.problem != "" {
 		r.Problems = append(r.Problems, c.problem)

@@ -75,17 +75,13 @@ func (j *Journal) free() *slot {
 }
 
 // ringAlone reports whether what left the ring can't be read here any more.
-func (j *Journal) ringAlone() bool { return j.keepsNothing() }
+func (j *Journal) ringAlone() bool { return j.keepsNothing() || j.meta.Sealed() }
 
 // seal hands the present ring file to the compressor. mu is held.
 func (j *Journal) seal() {
 	s := j.cur
 	s.used, s.records, s.time = j.off, j.seq-s.seq, j.last.Microseconds()
 	j.cur, j.off = nil, 0
-	if j.keepsNothing() {
-		s.busy = false
-		return
-	}
 	j.queue = append(j.queue, s)
 	j.kick()
 }

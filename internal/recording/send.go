@@ -18,7 +18,7 @@ type streamEnd struct {
 // WriteTo sends the whole recording from its beginning to w, in the form a StreamReader takes. Segments go as they are
 // stored, so that the other end checks their digests itself. What Next gave before does not matter.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
-	s := sender{w: w, from: &Reader{path: r.path, meta: r.meta, chain: r.chain, dec: r.dec}, over: r.over}
+	s := sender{w: w, from: &Reader{path: r.path, meta: r.meta, chain: r.chain, opener: r.opener}, over: r.over}
 	err := s.send()
 	return s.n, err
 }
@@ -132,5 +132,21 @@ func (s *sender) ring(seg *segment) error {
 	seg.begun = true
 	seg.skip()
 	s.from.watch.seq = seg.seq
+	if s.from.meta.Sealed() {
+		return s.sealed(whole[:seg.used])
+	}
 	return s.block(blockRing, whole[:seg.used])
+}
+
+// sealed sends it encrypted, as it will be stored: what leaves the server is for the recipients alone.
+func (s *sender) sealed(raw []byte) error {
+	to, err := parseRecipients(s.from.meta.Recipients)
+	if err != nil {
+		return err
+	}
+	b, err := seal(nil, appendRawFrame(nil, raw), to)
+	if err != nil {
+		return err
+	}
+	return s.block(blockSealed, b)
 }

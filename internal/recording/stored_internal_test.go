@@ -3,7 +3,12 @@ package recording
 import (
 	"bytes"
 	"crypto/rand"
+	"slices"
 	"testing"
+
+	"filippo.io/age"
+
+	"github.com/sessctl/sess/internal/sess"
 )
 
 // Whatever a segment holds, the decoder gives it back; only what gets smaller is compressed.
@@ -13,11 +18,25 @@ func TestStoredSegments(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = d.Close() }()
-	dec, err := newDecoder()
+	key, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer dec.Close()
+	id := Identity{age: key, Recipient: key.Recipient().String()}
+	to, err := parseRecipients(slices.Repeat([]string{id.Recipient}, sess.MaxRecipients))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := newOpener(&Meta{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.close()
+	sealed, err := newOpener(&Meta{Recipients: []string{id.Recipient}}, []Identity{id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sealed.close()
 	noise := make([]byte, 3<<20+17)
 	_, _ = rand.Read(noise)
 	text := bytes.Repeat([]byte("a line of a log, as they are\n"), 50_000)
@@ -36,9 +55,22 @@ func TestStoredSegments(t *testing.T) {
 		if len(stored) > maxSegmentStored {
 			t.Errorf("%s: %d bytes became %d, more than a reader takes", name, len(c.raw), len(stored))
 		}
-		got, err := dec.DecodeAll(stored, nil)
+		for _, size := range []int{0, len(c.raw)} {
+			got, err := plain.unpack(stored, size)
+			if err != nil || !bytes.Equal(got, c.raw) {
+				t.Errorf("%s: %d bytes came back of %d: %v", name, len(got), len(c.raw), err)
+			}
+		}
+		if got, err := plain.unpack(stored, len(c.raw)-1); err == nil {
+			t.Errorf("%s: %d bytes came back, one more than they should be", name, len(got))
+		}
+		encrypted, err := seal(nil, stored, to)
+		if err != nil || len(encrypted) > maxSegmentSealed {
+			t.Errorf("%s: %d bytes became %d, more than a reader takes: %v", name, len(c.raw), len(encrypted), err)
+		}
+		got, err := sealed.unpack(encrypted, len(c.raw))
 		if err != nil || !bytes.Equal(got, c.raw) {
-			t.Errorf("%s: %d bytes came back of %d: %v", name, len(got), len(c.raw), err)
+			t.Errorf("%s, encrypted: %d bytes came back of %d: %v", name, len(got), len(c.raw), err)
 		}
 		if (len(stored) < len(c.raw)) != c.smaller {
 			t.Errorf("%s: %d bytes became %d", name, len(c.raw), len(stored))

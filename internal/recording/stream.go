@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/sessctl/sess/internal/sess"
 )
 
@@ -26,6 +24,7 @@ const (
 	blockStored  = 'Z' // the segment of the link before, as stored
 	blockMissing = 'X' // instead of Z: why it can't be read
 	blockRing    = 'J' // a segment that is in no chain yet: its records, uncompressed
+	blockSealed  = 'K' // the same of an encrypted recording: compressed and encrypted, as segments are stored
 	blockEnd     = 'E' // JSON streamEnd
 )
 
@@ -36,8 +35,8 @@ func blockLimit(kind byte) int {
 		return maxMeta
 	case blockLink, blockMissing, blockEnd:
 		return 4 << 10
-	case blockStored:
-		return maxSegmentStored
+	case blockStored, blockSealed:
+		return maxSegmentSealed
 	case blockRing:
 		return MaxSegmentBytes
 	default:
@@ -51,7 +50,7 @@ type StreamReader struct {
 	r     *bufio.Reader
 	meta  Meta
 	chain chain
-	dec   *zstd.Decoder
+	open  *opener
 	cur   *segment
 	want  *link // the link whose segment must come next
 	watch watcher
@@ -63,8 +62,9 @@ type StreamReader struct {
 
 var errStream = errors.New("malformed recording")
 
-// NewStreamReader reads the head of the stream. Close the StreamReader when done; r stays the caller's.
-func NewStreamReader(r io.Reader) (*StreamReader, error) {
+// NewStreamReader reads the head of the stream. Close the StreamReader when done; r stays the caller's. Without an identity
+// that reads it, an encrypted recording gives no records, and everything is checked that can be without; see Meta.Sealed.
+func NewStreamReader(r io.Reader, ids ...Identity) (*StreamReader, error) {
 	s := &StreamReader{r: bufio.NewReaderSize(r, 64<<10)}
 	var magic [len(streamMagic)]byte
 	if _, err := io.ReadFull(s.r, magic[:]); err != nil {
@@ -83,8 +83,8 @@ func NewStreamReader(r io.Reader) (*StreamReader, error) {
 	if s.meta, err = decodeMeta(b); err != nil {
 		return nil, err
 	}
-	s.chain.head = digest(b)
-	if s.dec, err = newDecoder(); err != nil {
+	s.chain.head, s.chain.sealed = digest(b), s.meta.Sealed()
+	if s.open, err = newOpener(&s.meta, Readable(s.meta.Recipients, ids)); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -92,7 +92,7 @@ func NewStreamReader(r io.Reader) (*StreamReader, error) {
 
 // Close frees what the reader holds.
 func (s *StreamReader) Close() error {
-	s.dec.Close()
+	s.open.close()
 	return nil
 }
 
@@ -146,16 +146,19 @@ func (s *StreamReader) advance() error {
 	case blockStored:
 		l := s.want
 		s.want = nil
-		if s.cur, err = decodeSegment(b, l, s.dec); err != nil {
+		switch s.cur, err = s.open.open(b, l); {
+		case errors.Is(err, errSealed):
+			s.watch.pass(l)
+		case err != nil:
 			s.watch.damaged(err)
 		}
 	case blockMissing:
 		s.watch.damaged(fmt.Errorf("segment %d can't be read at the server: %.200q", s.want.N, b))
 		s.want = nil
 	case blockRing:
-		if s.cur, err = openSegment(b); err != nil {
-			s.watch.damaged(errors.New("the part that is being written is damaged"))
-		}
+		s.written(b)
+	case blockSealed:
+		s.writtenSealed(b)
 	case blockEnd:
 		var e streamEnd
 		_ = json.Unmarshal(b, &e) // what is none says nothing
@@ -171,6 +174,28 @@ func (s *StreamReader) advance() error {
 		return io.EOF
 	}
 	return nil
+}
+
+// written takes in what is being written still.
+func (s *StreamReader) written(b []byte) {
+	var err error
+	if s.cur, err = openSegment(b); err != nil {
+		s.watch.damaged(errors.New("the part that is being written is damaged"))
+	}
+}
+
+// writtenSealed is written for an encrypted recording.
+func (s *StreamReader) writtenSealed(b []byte) {
+	if len(s.open.ids) == 0 {
+		s.watch.sealed++
+		return
+	}
+	b, err := s.open.unpack(b, 0)
+	if err != nil {
+		s.watch.damaged(fmt.Errorf("the part that is being written: %w", err))
+		return
+	}
+	s.written(b)
 }
 
 // block reads one block; its bytes are valid until the next.

@@ -1,13 +1,10 @@
 package server
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/recording"
@@ -30,25 +27,6 @@ func (s *Server) sessionCommands(ctx context.Context, who sess.Principal, r *htt
 		if err != nil {
 			return fmt.Errorf("send programs: %w", err)
 		}
-		return afterPrograms(w, n, reader.Report())
+		return recording.EndPrograms(w, n, reader.Report()) //nolint:wrapcheck // the writer's own
 	}}, nil
-}
-
-// afterPrograms says what the list itself can't: that there is none, and that the recording which holds it is damaged.
-func afterPrograms(w io.Writer, n int64, report recording.Report) error {
-	var lines []sess.ProgramLine
-	if n == 0 {
-		lines = append(lines, sess.ProgramLine{T: sess.ProgramsNone, Code: sess.NoProgramsTold, Message: "the agent told nothing: its version is too old, or nothing was started"})
-	}
-	if len(report.Problems) > 0 {
-		lines = append(lines, sess.ProgramLine{T: sess.ProgramsLost, Message: "the recording is damaged: " + strings.Join(report.Problems, "; ")})
-	}
-	var b bytes.Buffer
-	for _, l := range lines {
-		if err := json.NewEncoder(&b).Encode(l); err != nil {
-			return fmt.Errorf("encode programs: %w", err)
-		}
-	}
-	_, err := w.Write(b.Bytes())
-	return err //nolint:wrapcheck // the writer's own
 }

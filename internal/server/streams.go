@@ -103,6 +103,7 @@ func joinOf(j broker.Joined) relay.Join {
 		Meta: recording.Meta{
 			Kind: j.Kind, Instance: j.Instance, InstanceName: j.InstanceName, User: j.UserName, OSUser: j.OSUser,
 			Command: j.Command, TTY: j.TTY, Started: j.CreatedAt, Recording: j.Recording, Input: j.Input,
+			Recipients: j.Recipients,
 		},
 	}
 }

@@ -28,6 +28,7 @@ const (
 	ControlInput        Control = "input"
 	ControlNoLinks      Control = "no_links"
 	ControlModerators   Control = "moderators"
+	ControlRecipients   Control = "recipients"
 )
 
 // Bounds of controls. Times are told to the second, and looked at once a second.
@@ -157,6 +158,10 @@ func (e *Effective) Apply(c Controls, source string) {
 	if keepsLess(c.Input) > keepsLess(e.Input) {
 		e.Input = c.Input
 		e.note(ControlInput, source)
+	}
+	if len(c.Recipients) > 0 {
+		e.Recipients = c.Recipients
+		e.note(ControlRecipients, source)
 	}
 }
 

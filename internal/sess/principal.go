@@ -108,6 +108,9 @@ type Controls struct {
 	Input     InputMode     `json:"input,omitempty"`     // what of the input is on record; empty: all of it
 	NoLinks   bool          `json:"no_links,omitempty"`  // recordings of these sessions are not shared by a link
 
+	// Recipients are the public keys that recordings are encrypted to; none: they are not. Of an organisation alone.
+	Recipients []string `json:"recipients,omitempty"`
+
 	Moderators int64 `json:"moderators,omitempty"` // so many have to be there for a session to run
 }
 

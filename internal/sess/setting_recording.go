@@ -25,6 +25,7 @@ func recordingSettings() []Setting {
 			func(s *Settings) *int64 { return &s.RecordingSeconds }),
 		bytesLimit(SettingRecordingMaxSize, "recordings take no more room than this: the oldest are deleted, but those that are held", "50G",
 			func(s *Settings) *int64 { return &s.RecordingBytes }),
+		recordingRecipients(),
 	}
 }
 

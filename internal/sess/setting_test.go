@@ -8,6 +8,12 @@ import (
 	"github.com/sessctl/sess/internal/sess"
 )
 
+// Two keys by their looks.
+var (
+	ageKey = "age1" + strings.Repeat("q", 58)
+	other  = "age1" + strings.Repeat("p", 58)
+)
+
 func TestSettings(t *testing.T) {
 	for _, c := range []struct {
 		key, set, want string
@@ -46,6 +52,15 @@ func TestSettings(t *testing.T) {
 		{"max-sessions", "20", "20", ""},
 		{"max-sessions", "0", "", "1 to 10000"},
 		{"max-connections", "x", "", "1 to 10000"},
+		{"recording-recipients", ageKey, ageKey, ""},
+		{"recording-recipients", ageKey + ", " + ageKey + "\n# a comment\nssh-ed25519 AAAA ann@example.com", ageKey + ",ssh-ed25519 AAAA", ""},
+		{"recording-recipients", ageKey + " " + other, ageKey + "," + other, ""},
+		{"recording-recipients", ageKey[:60], "", "is not whole"},
+		{"recording-recipients", "age1yubikey1" + ageKey, "", "of a plugin"},
+		{"recording-recipients", "ssh-rsa AAAA", "", "only ssh-ed25519"},
+		{"recording-recipients", "AGE-SECRET-KEY-1QQ", "", "secret key"},
+		{"recording-recipients", "ann@example.com", "", "public keys of age"},
+		{"recording-recipients", "# nothing", "", "no public key"},
 	} {
 		var s sess.Settings
 		k, err := sess.FindSetting(c.key)

@@ -37,6 +37,8 @@ type Settings struct {
 
 	RecordingSeconds int64 `json:"recording_seconds,omitempty"` // recordings are kept so long; 0: for ever
 	RecordingBytes   int64 `json:"recording_bytes,omitempty"`   // and take no more room than this, all together
+
+	RecordingRecipients string `json:"recording_recipients,omitempty"` // public keys that new ones are encrypted to, with commas between
 }
 
 // Controls are those that hold for every session of the organisation.
@@ -45,6 +47,7 @@ func (s Settings) Controls() Controls {
 		IdleSeconds: s.SessionIdleSeconds, MaxSeconds: s.SessionMaxSeconds, GraceSeconds: s.SessionGraceSeconds, LeaseSeconds: s.SessionLeaseSeconds,
 		EndWithLogin: s.SessionEndWithLogin, ReasonRequired: s.SessionReason, Recording: s.SessionRecording,
 		Input: s.SessionInput, NoLinks: s.SessionNoLinks, Sessions: s.MaxSessions, Connections: s.MaxConnections,
+		Recipients: s.Recipients(),
 	}
 }
 
@@ -72,7 +75,7 @@ func ParseSettings(text string) (Settings, error) {
 
 // Text gives s as JSON, for the store.
 func (s Settings) Text() string {
-	b, _ := json.Marshal(s) // numbers and booleans
+	b, _ := json.Marshal(s) // numbers, booleans and strings
 	return string(b)
 }
 
