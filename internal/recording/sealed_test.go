@@ -301,8 +301,9 @@ func TestSealedToNobody(t *testing.T) {
 }
 
 // What a server sends that is made to blow up takes no more than a segment's memory, in plain and encrypted.
+//
+//nolint:paralleltest // it looks at all of the program's memory
 func TestStreamBomb(t *testing.T) {
-	t.Parallel()
 	ann := newIdentity(t)
 	enc, err := zstd.NewWriter(nil)
 	if err != nil {
