@@ -54,8 +54,8 @@ func openSealed(t testing.TB, d *recording.Dir, org sess.OrgID, id sess.SessionI
 	return j
 }
 
-// stream gives a recording as it is sent.
-func stream(t testing.TB, r *recording.Reader) []byte {
+// sentBytes gives a recording as it is sent.
+func sentBytes(t testing.TB, r *recording.Reader) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if _, err := r.WriteTo(&b); err != nil {
@@ -110,7 +110,7 @@ func TestSealed(t *testing.T) {
 	appendData(t, j, sess.SideClient, 1, 0, []byte("a password\r"))
 
 	// While it is written: what leaves is encrypted, what is in the ring too.
-	live := stream(t, openReader(t, path, org, id))
+	live := sentBytes(t, openReader(t, path, org, id))
 	if bytes.Contains(live, []byte("a secret line")) {
 		t.Error("the ring is sent in plain")
 	}
@@ -127,7 +127,7 @@ func TestSealed(t *testing.T) {
 	wantNowhere(t, path, "a secret line", "a password", "command")
 	wantFiles(t, filepath.Join(path, string(org), string(id)), "000000.age", "chain.jsonl", "meta.json")
 
-	whole := stream(t, openReader(t, path, org, id))
+	whole := sentBytes(t, openReader(t, path, org, id))
 	for name, who := range map[string]recording.Identity{"ann": ann, "bob": bob} {
 		got, rep := readAll(t, whole, eve, who)
 		wantBytes(t, name, got["agent/1"], out)
@@ -179,7 +179,7 @@ func TestSealedDamaged(t *testing.T) {
 	if err := os.WriteFile(file, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	damaged := stream(t, openReader(t, path, org, id))
+	damaged := sentBytes(t, openReader(t, path, org, id))
 	got, rep := readAll(t, damaged, ann)
 	if n := len(got["agent/1"]); n == 0 || n >= len(out) || rep.Damaged != 1 || rep.State != sess.RecordingIncomplete {
 		t.Errorf("with identity: %d bytes, %+v", n, rep)
@@ -238,7 +238,7 @@ func TestSealedKilled(t *testing.T) {
 		t.Fatalf("Close = %+v, %v", sum, err)
 	}
 	wantNowhere(t, path, "a secret line")
-	got, rep := readAll(t, stream(t, openReader(t, path, org, id)), ann)
+	got, rep := readAll(t, sentBytes(t, openReader(t, path, org, id)), ann)
 	wantBytes(t, "read back", got["agent/1"], out)
 	if rep.State != sess.RecordingComplete || len(rep.Problems) > 0 {
 		t.Errorf("%+v", rep)
@@ -472,6 +472,6 @@ func TestSealedToSSH(t *testing.T) {
 	if _, err := j.Close(true); err != nil {
 		t.Fatal(err)
 	}
-	got, _ := readAll(t, stream(t, openReader(t, path, org, id)), ids...)
+	got, _ := readAll(t, sentBytes(t, openReader(t, path, org, id)), ids...)
 	wantBytes(t, "read by ssh", got["agent/1"], []byte("a secret line"))
 }

@@ -156,6 +156,9 @@ func (s *StreamReader) advance() error {
 		s.watch.damaged(fmt.Errorf("segment %d can't be read at the server: %.200q", s.want.N, b))
 		s.want = nil
 	case blockRing:
+		if s.open.sealed {
+			return fmt.Errorf("%w: a part of an encrypted recording is not encrypted", errStream)
+		}
 		s.written(b)
 	case blockSealed:
 		s.writtenSealed(b)
