@@ -60,6 +60,8 @@ func marked(t *testing.T, word string) int {
 var evading = map[string]string{
 	"double fork": `(setsid sh -c '(exec sleep 1000 & exec sh -c "echo up; sleep 1001; : MARK")' </dev/null >&1 2>&1 &) ; sleep 1000; : MARK`,
 	"deaf":        `trap "" HUP TERM INT QUIT; sh -c 'trap "" HUP TERM INT QUIT; echo up; while :; do sleep 0.01; : MARK; done' & wait; sleep 1000; : MARK`,
+	"stopped":     `sh -c 'echo up; kill -STOP $$; : MARK' & wait; sleep 1000; : MARK`,
+	"chain":       `perl -e 'for (1..8) { last if !fork } $| = 1; print "up\n"; while (1) { exit if fork }' MARK & sleep 1000; : MARK`,
 	"bare":        `env -i setsid sh -c 'echo up; sleep 1000; : MARK' & wait`,
 	"reborn":      `f() { sh -c 'sleep 0.02; : MARK'; }; echo up; while :; do setsid sh -c 'sleep 0.05; : MARK' & f; done`,
 }

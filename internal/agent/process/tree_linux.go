@@ -167,7 +167,7 @@ func (t *tree) kill(p *Process) error {
 	var err error
 	switch {
 	case t.dir == "":
-		err = until(deadline, func() (int, error) { return killAll(t.sup.scan(p)) })
+		err = until(deadline, func() (int, error) { return killGroups(t.sup.scan(p)) })
 	case t.v2:
 		err = killCgroup(t.dir, deadline)
 	default:
@@ -214,6 +214,20 @@ func killIn(dir string) (left int, err error) {
 	}
 	if err != nil {
 		return 1, err
+	}
+	return killAll(pids)
+}
+
+// killGroups kills processes and their groups: who forks and ends faster than anybody looks has gone on as a child by then, but
+// of the same group, and the kernel lets no fork slip through between.
+func killGroups(pids []int) (left int, err error) {
+	own := unix.Getpgrp()
+	done := map[int]bool{0: true, 1: true, own: true}
+	for _, pid := range pids {
+		if group, gerr := unix.Getpgid(pid); gerr == nil && !done[group] {
+			done[group] = true
+			_ = unix.Kill(-group, unix.SIGKILL)
+		}
 	}
 	return killAll(pids)
 }
