@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"time"
+	"net/netip"
 
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/gate"
@@ -246,7 +246,10 @@ func (s *Service) guestEvent(ctx context.Context, tx *store.Tx, r store.Session,
 		details["why"] = p.LeftReason
 	}
 	if p.JoinedAt != nil && p.LeftAt != nil {
-		details["duration_ms"] = fmt.Sprint(time.Duration(*p.LeftAt-*p.JoinedAt) * time.Microsecond / time.Millisecond)
+		details["duration_ms"] = fmt.Sprint((*p.LeftAt - *p.JoinedAt) / 1000)
+	}
+	if !by.Addr.IsValid() && by.User == p.UserID {
+		by.Addr, _ = netip.ParseAddr(p.ClientAddr) // we wrote it
 	}
 	return s.gate.Event(ctx, tx, gate.Entry{Who: by, Action: act, On: sessionResource(r), Session: r.ID, Reason: reason, Details: details})
 }

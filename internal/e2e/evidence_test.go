@@ -9,6 +9,7 @@ import (
 
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/audit"
+	"github.com/sessctl/sess/internal/policy"
 	"github.com/sessctl/sess/internal/sess"
 )
 
@@ -36,6 +37,9 @@ func (w *world) evidence() error {
 	}
 	return poll("every end has its event", w.oneEndEach) // a session may be ending just now
 }
+
+// endedByServer are events about somebody that the server may bring about by itself, in no request: by its clock, or after a restart.
+var endedByServer = map[policy.Action]bool{policy.SessionEnded: true, policy.SessionDetached: true, policy.ParticipantLeft: true}
 
 // completeEvents checks that every event of an exported log says who, what, on what, from where, when, with what outcome, and in which
 // request, as far as there can be such a thing: what the server does by itself comes from nowhere, and of a stranger all that is
@@ -72,7 +76,7 @@ func (w *world) completeEvents(file string) error {
 			"who":     e.Who.Name != "" || e.Who.User != "" || e.Who.Instance != "" || e.Who.Credential == "" && e.Outcome == audit.Refused,
 			"on":      e.On.Type != "",
 			"from":    e.Who.Address != "" || byItself || e.Who.Credential == sess.CredentialAdmin || e.Details["addresses"] != "",
-			"request": e.Request != "" || byItself,
+			"request": e.Request != "" || byItself || endedByServer[policy.Action(e.Action)],
 			"code":    e.Code != "" || e.Outcome == audit.Allowed,
 		} {
 			if !there {

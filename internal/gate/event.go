@@ -71,6 +71,9 @@ func (e Entry) event(id sess.EventID, now func() time.Time) audit.Event {
 	if e.On.Type == policy.TypeInstance {
 		instance = sess.InstanceID(e.On.ID)
 	}
+	if e.Session == "" && (e.On.Type == policy.TypeSession || e.On.Type == policy.TypeRecording) {
+		e.Session = sess.SessionID(e.On.ID) // lists find what is about a session by it
+	}
 	return audit.Event{
 		Instance: instance,
 		ID:       id, Time: e.Time.UTC().Truncate(time.Microsecond), Org: e.Who.Org, Action: string(e.Action), Outcome: e.Outcome, Who: who,

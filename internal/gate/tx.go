@@ -34,7 +34,7 @@ type Tx struct {
 func (g *Gate) newTx(ctx context.Context, st *store.Tx, who sess.Principal, act policy.Action) *Tx {
 	return &Tx{
 		Tx: st, gate: g, who: who, id: sess.NewEventID(), things: loadThings(ctx, st),
-		entry: Entry{Who: who, Action: act, On: policy.Resource{Org: who.Org}, Outcome: audit.Allowed, Time: g.now()},
+		entry: Entry{Who: who, Action: act, On: policy.Org(who.Org), Outcome: audit.Allowed, Time: g.now()},
 	}
 }
 

@@ -69,7 +69,7 @@ func (s *Service) send(ctx context.Context, who sess.Principal, to store.Member,
 		err := s.db.Write(ctx, func(tx *store.Tx) error {
 			if done.Final && !done.Sent {
 				if err := s.gate.Event(ctx, tx, gate.Entry{
-					Who: sess.System(to.Org), Action: policy.MailFailed, Outcome: audit.Failed, On: userResource(to), Time: s.now(),
+					Who: sess.System(to.Org), Action: policy.MailFailed, Outcome: audit.Failed, Code: sess.CodeUnavailable, On: userResource(to), Time: s.now(),
 					Reason: clip(done.Problem, maxProblem), Details: map[string]string{"asked_by": who.Name},
 				}); err != nil {
 					return err

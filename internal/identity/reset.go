@@ -26,13 +26,14 @@ const (
 
 // forgot is a request for a link that sets a new password.
 type forgot struct {
-	email string
-	addr  netip.Addr
+	email   string
+	addr    netip.Addr
+	request string
 }
 
 // ForgotPassword has a link mailed to the person with an e-mail address, if there is one: the answer is the same, and as
 // quick, whether there is or not. Errors: invalid (no address), unavailable (the server sends no mail, or is busy).
-func (s *Service) ForgotPassword(_ context.Context, addr netip.Addr, in api.ForgotIn) error {
+func (s *Service) ForgotPassword(ctx context.Context, addr netip.Addr, in api.ForgotIn) error {
 	if s.mail == nil {
 		return sess.New(sess.CodeUnavailable, "this server sends no mail, and so no links for new passwords", "ask an admin of your organisation: they run sessctl user reset with your address")
 	}
@@ -41,7 +42,7 @@ func (s *Service) ForgotPassword(_ context.Context, addr netip.Addr, in api.Forg
 		return err
 	}
 	select {
-	case s.forgotten <- forgot{email, addr}:
+	case s.forgotten <- forgot{email, addr, sess.RequestID(ctx)}:
 		return nil
 	default:
 		return sess.New(sess.CodeUnavailable, "too many people forgot their passwords at this moment", "try again in a few minutes")
@@ -55,7 +56,7 @@ func (s *Service) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case f := <-s.forgotten:
-			if err := s.mailReset(ctx, f); err != nil && ctx.Err() == nil {
+			if err := s.mailReset(sess.WithRequest(ctx, f.request), f); err != nil && ctx.Err() == nil {
 				s.log.ErrorContext(ctx, "link for a new password not made", "err", err)
 			}
 		}

@@ -2,11 +2,9 @@ package store_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
-	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/store"
 	"github.com/sessctl/sess/internal/store/storetest"
 )
@@ -38,8 +36,13 @@ func BenchmarkAuditList(b *testing.B) {
 		"refused":        {Outcome: "refused"},
 		"failed":         {Outcome: "failed"},
 		"session":        {Session: "ses_500000"},
-		"on":             {OnName: "web-17"},
-		"instance":       {Instance: "ins_17"},
+		"on":             {OnName: "web-20"},
+		"on instance":    {OnID: "ins_20"},
+		"on session":     {OnID: "ses_500000"},
+		"on key":         {OnID: "key_rare"},
+		"on nothing":     {OnID: "usr_none"},
+		"on org":         {OnID: "org_a"},
+		"instance":       {Instance: "ins_20"},
 		"address":        {Address: "10.0.0.17"},
 		"who and action": {Who: "user17@example.com", Action: "session:ended"},
 		"rare and area":  {Who: "rare@example.com", Area: "session"},
@@ -63,21 +66,12 @@ func BenchmarkAuditList(b *testing.B) {
 func fillAudit(b *testing.B, db *store.DB) {
 	b.Helper()
 	const batch = 10_000
-	actions := []string{"session:start", "session:redeem", "session:started", "session:ended", "instance:list", "whoami", "session:list", "audit:list"}
 	for first := 0; first < auditRows; first += batch {
 		storetest.Write(b, db, func(ctx context.Context, tx *store.Tx) error {
 			for i := first; i < first+batch; i++ {
-				p := store.AppendAuditEventParams{
-					Log: "org_a", ID: sess.EventID(fmt.Sprintf("evt_%d", i)), CreatedAt: int64(i), Action: actions[i%len(actions)], Outcome: "allowed",
-					Who: fmt.Sprintf("user%d@example.com", i%200), WhoID: fmt.Sprintf("usr_%d", i%200), Session: sess.SessionID(fmt.Sprintf("ses_%d", i/4*4)),
-					OnID: fmt.Sprintf("ins_%d", i%1000), OnName: fmt.Sprintf("web-%d", i%1000), Instance: sess.InstanceID(fmt.Sprintf("ins_%d", i%1000)),
-					Address: fmt.Sprintf("10.0.%d.%d", i/256%4, i%256), Body: fmt.Sprintf(`{"id":"evt_%d","pad":"%0300d"}`, i, i),
-				}
-				switch {
-				case i%100_000 == 7:
-					p.Action, p.Who, p.Outcome = "lock:add", "rare@example.com", "failed"
-				case i%50 == 3:
-					p.Outcome = "refused"
+				p := someEvent(i)
+				if i%100_000 == 7 {
+					p.Action, p.Who, p.Outcome, p.OnID = "lock:add", "rare@example.com", "failed", "key_rare"
 				}
 				p.Area = store.AuditArea(p.Action)
 				if err := tx.AppendAuditEvent(ctx, p); err != nil {

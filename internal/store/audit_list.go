@@ -74,7 +74,6 @@ func (p ListAuditEventsParams) statement() (string, []any) {
 		{"who_id", p.WhoID, "<> ''"},
 		{"outcome", p.Outcome, "<> 'allowed'"},
 		{"session", p.Session, "<> ''"},
-		{"on_id", p.OnID, "<> ''"},
 		{"on_name", p.OnName, "<> ''"},
 		{"instance", p.Instance, "<> ''"},
 		{"address", p.Address, "<> ''"},
@@ -85,6 +84,18 @@ func (p ListAuditEventsParams) statement() (string, []any) {
 		add(f.column+" = ", f.value)
 		if f.partial != "" && f.value != "allowed" {
 			b.WriteString(" AND " + f.column + " " + f.partial)
+		}
+	}
+	if p.OnID != "" {
+		add("on_id = ", p.OnID)
+		switch kind, _, _ := strings.Cut(p.OnID, "_"); {
+		case p.OnID == p.Log: // many are: the first page is there at once
+		case kind == "ses":
+			add("session <> '' AND session = ", p.OnID)
+		case kind == "ins":
+			add("instance <> '' AND instance = ", p.OnID)
+		default:
+			b.WriteString(" AND on_id <> '' AND on_id <> session AND on_id <> instance AND on_id <> log")
 		}
 	}
 	if p.Since > 0 {

@@ -51,7 +51,7 @@ func (db *DB) openFile(ctx context.Context, file string) (err error) {
 	}
 	if db.writer, err = sql.Open("sqlite", sqliteURL(file, url.Values{
 		"_txlock": {"immediate"}, // take the write lock first: no upgrade can fail later
-		"_pragma": {"busy_timeout(" + busyTimeout + ")", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "case_sensitive_like(1)", "trusted_schema(0)"},
+		"_pragma": {"busy_timeout(" + busyTimeout + ")", "cache_size(-16384)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "case_sensitive_like(1)", "trusted_schema(0)"},
 	})); err != nil {
 		return err
 	}
