@@ -4,15 +4,22 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"github.com/sessctl/sess/internal/audit"
+	"github.com/sessctl/sess/internal/client"
 	"github.com/sessctl/sess/internal/link"
 	"github.com/sessctl/sess/internal/policy"
 	"github.com/sessctl/sess/internal/recording"
@@ -185,5 +192,108 @@ func TestARecordingIsClosedOnce(t *testing.T) {
 	v := recordingVerdict{Session: "ses_a", Digest: "is"}
 	if err := a.expect(t.Context(), &v, digests); err == nil {
 		t.Error("of two digests one is taken")
+	}
+}
+
+// TestALinkTakesNoCredentialAnywhere: a link to a session is somebody's word. Neither the host in it nor the pin of its
+// token decides where an API key or a login goes: the one may be anybody's, the other that of whoever sits in between.
+func TestALinkTakesNoCredentialAnywhere(t *testing.T) {
+	var mu sync.Mutex
+	var got []string
+	evil := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, r.Header.Get("Authorization"))
+		http.Error(w, "{}", http.StatusTeapot)
+	}))
+	evil.Config.ErrorLog = log.New(io.Discard, "", 0)
+	defer evil.Close()
+	at, _ := url.Parse(evil.URL)
+	token, err := sess.NewToken(sess.TokenShare, link.Pin(evil.Certificate()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := sess.ShareLink(at, token)
+	for name, servers := range map[string]map[string]serverConf{
+		"an unknown host":       {"https://sess.example.com": {}},
+		"another pin":           {at.String(): {Pin: pinScheme + strings.Repeat("ab", 32)}},
+		"one the system trusts": {at.String(): {}},
+	} {
+		for _, env := range []map[string]string{{"SESSCTL_API_KEY": "the key"}, {}} {
+			dir := t.TempDir()
+			a := &app{getenv: func(name string) string {
+				if name == "SESSCTL_CONFIG_DIR" {
+					return dir
+				}
+				return env[name]
+			}, now: time.Now}
+			for u, s := range servers {
+				s.Org, s.OrgID = "acme", "org_a"
+				s.Logins = map[string]loginConf{"org_a": {Org: "acme", ExpiresAt: time.Now().Add(time.Hour)}}
+				a.conf = &config{Current: u, Servers: map[string]serverConf{u: s}}
+				if err := errors.Join(a.saveConfig(), os.WriteFile(filepath.Join(dir, "credentials.json"), []byte(`{"`+credentialName(u, "org_a")+`":"the login"}`), 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := a.openLink(t.Context(), raw); err == nil {
+				t.Errorf("%s: opened", name)
+			}
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(got) > 0 {
+		t.Errorf("it was sent %q", got)
+	}
+}
+
+// TestTheRecordingOfAnotherSessionIsNotTheOne: a server that is asked for one session's recording and sends another's, whole
+// and with the digest that the audit log has for it, must not have the one that was asked for pass as verified.
+func TestTheRecordingOfAnotherSessionIsNotTheOne(t *testing.T) {
+	dir, err := recording.OpenDir(t.TempDir(), recording.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	org, harmless, evil := sess.NewOrgID(), sess.NewSessionID(), sess.NewSessionID()
+	j, err := dir.Open(org, harmless, recording.Meta{Kind: sess.KindExec, Started: time.Now().UTC()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := j.Close(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		r, err := dir.OpenReader(org, harmless)
+		if err == nil {
+			_, err = r.WriteTo(w)
+			_ = r.Close()
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}))
+	defer srv.Close()
+	u, _ := url.Parse(srv.URL)
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	a := &app{client: client.Open(client.Profile{Server: link.Server{URL: u}}), in: out, out: out, err: out}
+	defer a.client.Close()
+	digests := map[sess.SessionID]string{harmless: sum.Digest}
+	if v := a.verifyRecording(t.Context(), string(harmless), digests, nil); !v.OK {
+		t.Fatalf("the one that was asked for: %q", v.Problems)
+	}
+	if v := a.verifyRecording(t.Context(), string(harmless)[:9], digests, nil); !v.OK {
+		t.Fatalf("by the beginning of its id: %q", v.Problems)
+	}
+	if v := a.verifyRecording(t.Context(), string(evil), digests, nil); v.OK {
+		t.Error("the recording of another session passes")
+	}
+	if err := a.play(t.Context(), string(evil), recording.Player{Speed: 1000}, nil); err == nil {
+		t.Error("the recording of another session is replayed without a word")
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/client"
-	"github.com/sessctl/sess/internal/link"
 	"github.com/sessctl/sess/internal/sess"
 )
 
@@ -120,19 +119,23 @@ func (a *app) openLink(ctx context.Context, raw string) error {
 	if err != nil {
 		return err
 	}
-	if a.server == "" && a.getenv("SESSCTL_SERVER") == "" {
-		a.server = link.Server{URL: base, Pin: t.Pin}.String()
+	of, known, err := a.ofLink(base, t.Pin)
+	if err != nil {
+		return err
+	}
+	// A login goes to the server that it is of, however that is named. An API key is of no server that we know of: it goes where
+	// it would go without the link.
+	if known && a.server == "" && a.getenv("SESSCTL_SERVER") == "" && a.getenv("SESSCTL_API_KEY") == "" {
+		a.server = of.String()
 	}
 	esc, err := client.ParseEscape(a.escape())
 	if err != nil {
 		return err
 	}
-	c, err := a.open()
-	if err != nil {
-		return err
-	}
-	if c.API.Base.Host != base.Host {
-		return sess.New(sess.CodeInvalid, "the link is for "+base.Host+", and you are asking "+c.API.Base.Host, "sessctl --server "+base.String()+" accept LINK")
+	asked, err := a.pickServer()
+	if err != nil || asked.URL.Host != base.Host {
+		return sess.New(sess.CodeUnauthenticated, "the link is of "+base.Host+", where you are not logged in",
+			"if that is a server of yours: sessctl login --server "+shellWord(of.String())+", then open the link again")
 	}
 	var in api.OpenShareIn
 	in.Body.Token = token

@@ -102,8 +102,11 @@ func (a *app) reset(ctx context.Context, raw, passwordFile string) error {
 	if err != nil {
 		return err
 	}
-	server, err := a.trust(ctx, link.Server{URL: base, Pin: t.Pin})
+	server, _, err := a.ofLink(base, t.Pin)
 	if err != nil {
+		return err
+	}
+	if server, err = a.trust(ctx, server); err != nil {
 		return err
 	}
 	var in api.ResetIn

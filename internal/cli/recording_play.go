@@ -112,6 +112,9 @@ func (a *app) play(ctx context.Context, session string, p recording.Player, ids 
 	if errors.Is(err, context.Canceled) {
 		return statusError(128 + int(syscall.SIGINT))
 	}
+	if err == nil {
+		err = asked(session, last)
+	}
 	if err != nil {
 		return broken(err)
 	}

@@ -60,9 +60,24 @@ func (a *app) openRecording(ctx context.Context, name string, ids []recording.Id
 		return nil, nil, err
 	}
 	r, err := readRecording(body, ids)
+	if err == nil {
+		err = asked(name, r)
+	}
 	if err != nil {
 		_ = body.Close()
 		return nil, nil, broken(err)
 	}
 	return r, body, nil
+}
+
+// asked refuses the recording of another session than the one that was asked for: it may be whole, and its digest the right
+// one, and still not what somebody wants to see or to verify. A file, and what was shared, is what it is.
+func asked(name string, r *recording.StreamReader) error {
+	if name == "-" || isFile(name) || sess.ValidID("rsh", shareID(name)) {
+		return nil
+	}
+	if id := string(r.Meta().Session); !strings.HasPrefix(id, "ses_"+strings.TrimPrefix(name, "ses_")) {
+		return sess.New(sess.CodeInvalid, "THE SERVER SENT THE RECORDING OF ANOTHER SESSION: "+id+" instead of "+name, "")
+	}
+	return nil
 }

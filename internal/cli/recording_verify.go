@@ -130,6 +130,9 @@ func (a *app) verifyRecording(ctx context.Context, name string, digests map[sess
 		return fail(err)
 	}
 	defer r.Close()
+	if err := asked(name, r); err != nil {
+		return fail(err)
+	}
 	meta := r.Meta()
 	v.Session, v.Recipients = meta.Session, meta.Names()
 	for err == nil {

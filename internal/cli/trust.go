@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/sessctl/sess/internal/api"
@@ -60,6 +61,22 @@ func (a *app) trust(ctx context.Context, s link.Server) (link.Server, error) {
 	}
 	s.Pin = pin
 	return s, nil
+}
+
+// ofLink gives the server that a link leads to. A link is somebody's word: whom we know already by that name we know better
+// than a link does, and its pin, which may be that of whoever sits in between, counts only for a server that is new.
+func (a *app) ofLink(base *url.URL, pin []byte) (s link.Server, known bool, err error) {
+	c, err := a.config()
+	if err != nil {
+		return s, false, err
+	}
+	s = link.Server{URL: base}
+	if _, known = c.Servers[key(s)]; known {
+		s, err = a.withPin(s)
+		return s, true, err
+	}
+	s.Pin = pin
+	return s, false, nil
 }
 
 // encrypted refuses a server to which passwords, logins and keys would travel in the clear. On this machine itself they may.
