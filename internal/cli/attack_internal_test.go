@@ -18,6 +18,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/audit"
 	"github.com/sessctl/sess/internal/client"
 	"github.com/sessctl/sess/internal/link"
@@ -295,5 +296,44 @@ func TestTheRecordingOfAnotherSessionIsNotTheOne(t *testing.T) {
 	}
 	if err := a.play(t.Context(), string(evil), recording.Player{Speed: 1000}, nil); err == nil {
 		t.Error("the recording of another session is replayed without a word")
+	}
+}
+
+// TestAWitnessSeesALogThatStandsStill: each look of a witness is an event in the log. A server that shows a witness the state
+// of some day, always the same, and goes on with another log behind it, is found by that.
+func TestAWitnessSeesALogThatStandsStill(t *testing.T) {
+	signer, err := audit.NewSigner("sess.example", ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	note, err := signer.Checkpoint(audit.Checkpoint{Log: "org_a\u009b2J", Size: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(api.Checkpoint{Log: "org_a\u009b2J", Size: 7, Checkpoint: note, Key: signer.VerifierKey()})
+	}))
+	defer srv.Close()
+	u, _ := url.Parse(srv.URL)
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	a := &app{client: client.Open(client.Profile{Server: link.Server{URL: u}}), out: out, err: out, now: time.Now}
+	defer a.client.Close()
+	path := filepath.Join(t.TempDir(), "witness")
+	for i, want := range []bool{true, false, false} {
+		w := &witness{a: a, path: path}
+		if err := w.open(); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.look(t.Context()); (err == nil) != want {
+			t.Errorf("look %d: %v", i, err)
+		}
+	}
+	if b, err := os.ReadFile(out.Name()); err != nil || strings.Contains(string(b), "\u009b") {
+		t.Errorf("a terminal would act on %q, %v", b, err)
 	}
 }

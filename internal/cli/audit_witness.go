@@ -35,7 +35,7 @@ func (a *app) auditWitnessCmd() *cobra.Command {
 		Long: "Fetches the newest signed checkpoint, has the server prove that its log only grew since the last one in FILE, and appends\n" +
 			"it. Run where the server's owner can't reach FILE, it sees what nobody else can: that events were changed or taken away and\n" +
 			"all was signed anew with the server's own key. Then it says so, keeps both checkpoints (the second in FILE.rewritten), and\n" +
-			"exits with 1. The first time, the verifier key is the one that --key names, or else what the server claims; later, the\n" +
+			"exits with 1. Each look is an event itself, so it also tells when the log stands still. The first time, the verifier key is the one that --key names, or else what the server claims; later, the\n" +
 			"one in FILE.",
 		Example: "  sessctl audit witness --output sess.witness --key-file server.vkey\n  sessctl audit witness --output sess.witness --watch --every 5m",
 		Args:    args(cobra.NoArgs),
@@ -143,6 +143,10 @@ func (w *witness) look(ctx context.Context) error {
 		if err := w.grew(ctx, c, seen); err != nil {
 			return err
 		}
+	}
+	if w.any && c.Size == w.last.Size {
+		return sess.New(sess.CodeUnavailable, fmt.Sprintf("the log stands still at %d events, though each look at it is one", c.Size),
+			"the server can't sign, or what it shows is not the log as it is: look at the server's log, and keep this one's file")
 	}
 	if !w.any || c.Size > w.last.Size {
 		if err := appendLine(w.path, seen); err != nil {
