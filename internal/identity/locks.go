@@ -15,6 +15,7 @@ import (
 // Limits on locks.
 const (
 	maxLocks      = 1000 // of an organisation: every decision looks at them
+	maxNarrow     = 500  // of those, that admins of projects put: they must not take the rest from the organisation's own
 	maxLockReason = 500  // bytes
 )
 
@@ -164,6 +165,14 @@ func (s *Service) putLock(ctx context.Context, tx *gate.Tx, row store.Lock, forc
 	}
 	if n >= maxLocks {
 		return sess.New(sess.CodeLimited, fmt.Sprintf("the organisation has %d locks", n), "lift some that are not needed any more: sessctl lock list")
+	}
+	if row.OrgWide == 0 {
+		if n, err = tx.CountNarrowLocks(ctx, row.Org); err != nil {
+			return fmt.Errorf("count locks: %w", err)
+		}
+		if n >= maxNarrow {
+			return sess.New(sess.CodeLimited, fmt.Sprintf("admins of projects have put %d locks", n), "lift some that are not needed any more, or ask an admin of the organisation")
+		}
 	}
 	if err := s.keepOneIn(ctx, tx, row, force); err != nil {
 		return err

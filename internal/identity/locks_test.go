@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -140,6 +141,40 @@ func TestProjectAdminDoesNotLiftAnOrgAdminsLock(t *testing.T) {
 		_, err := w.AddLock(t.Context(), pat, lockIn(sess.LockProject, "other", 0, false))
 		w.wantCode("lock another project", w.saw(err), sess.CodeNotFound)
 		w.wantCode("lift another organisation's", w.unlock(w.otherOrg(), theirs.ID), sess.CodeNotFound)
+	})
+}
+
+// The admin of a project who has put many locks takes none from the organisation: a thief can be locked out all the same.
+func TestAdminsOfProjectsLeaveLocksToOthers(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		ada := w.admin()
+		pat := w.member(ada.Org, "pat@example.com")
+		w.give(ada, pat.Name, "", sess.RoleProjectAdmin, "default")
+		w.lock(pat, sess.LockProject, "default")
+		storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error {
+			for range 999 {
+				n, err := tx.CountLocks(ctx, ada.Org)
+				if err != nil {
+					return err
+				}
+				if narrow, err := tx.CountNarrowLocks(ctx, ada.Org); err != nil || narrow >= 500 {
+					return err
+				}
+				err = tx.InsertLock(ctx, store.InsertLockParams{
+					Org: ada.Org, ID: sess.NewLockID(), Kind: sess.LockProject, Target: "prj_x", Name: "x", Project: "prj_x", MadeBy: pat.Name, CreatedAt: n + 1,
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		_, err := w.AddLock(t.Context(), pat, lockIn(sess.LockProject, "default", 0, false))
+		w.wantCode("one more lock of a project's admin", w.saw(err), sess.CodeLimited)
+		thief := w.member(ada.Org, "thief@example.com")
+		w.lock(ada, sess.LockUser, thief.Name)
 	})
 }
 
