@@ -28,6 +28,7 @@ const (
 	syslogPoll   = 10 * time.Millisecond
 	portSyslog   = "601"
 	portSyslogS  = "6514"
+	maxTalk      = 4 << 10 // bytes that a receiver may say
 	maxMsgID     = 32
 	maxHost      = 255
 )
@@ -182,9 +183,9 @@ func (s *Syslog) dial(ctx context.Context) (err error) {
 	return nil
 }
 
-// watchEnd notices that the other side closes: it says nothing otherwise.
+// watchEnd notices that the other side closes: it says nothing otherwise, and one that talks on is as good as gone.
 func watchEnd(c net.Conn, gone *atomic.Bool) {
-	_, _ = io.Copy(io.Discard, c)
+	_, _ = io.Copy(io.Discard, io.LimitReader(c, maxTalk))
 	gone.Store(true)
 }
 

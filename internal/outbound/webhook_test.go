@@ -114,7 +114,7 @@ func TestGuardKeepsWebhooksOnTheInternet(t *testing.T) {
 	}
 	for address, want := range map[string]error{
 		"93.184.215.14:443": nil, "[2606:2800:21f::1]:443": nil, "10.0.0.1:443": outbound.ErrPrivate, "192.168.1.1:1": outbound.ErrPrivate, "127.0.0.1:1": outbound.ErrPrivate,
-		"[::1]:1": outbound.ErrPrivate, "0.0.0.0:1": outbound.ErrPrivate, "100.64.1.1:1": outbound.ErrPrivate, "[fd00::1]:1": outbound.ErrPrivate, "224.0.0.1:1": outbound.ErrPrivate,
+		"[::1]:1": outbound.ErrPrivate, "0.0.0.0:1": outbound.ErrPrivate, "100.64.1.1:1": outbound.ErrPrivate, "[fd00::1]:1": outbound.ErrPrivate, "[::7f00:1]:443": outbound.ErrPrivate, "224.0.0.1:1": outbound.ErrPrivate,
 		"169.254.169.254:80": outbound.ErrLinkLocal, "[fe80::1%eth0]:1": outbound.ErrLinkLocal, "100.100.100.200:80": outbound.ErrLinkLocal,
 		"[64:ff9b::169.254.169.254]:80": outbound.ErrLinkLocal, "[::ffff:169.254.169.254]:80": outbound.ErrLinkLocal, "[fd00:ec2::254]:80": outbound.ErrLinkLocal,
 	} {
