@@ -167,11 +167,16 @@ func (s *Service) putLock(ctx context.Context, tx *gate.Tx, row store.Lock, forc
 		return sess.New(sess.CodeLimited, fmt.Sprintf("the organisation has %d locks", n), "lift some that are not needed any more: sessctl lock list")
 	}
 	if row.OrgWide == 0 {
-		if n, err = tx.CountNarrowLocks(ctx, row.Org); err != nil {
+		rows, err := tx.ListLocksOfOrg(ctx, row.Org)
+		if err != nil {
 			return fmt.Errorf("count locks: %w", err)
 		}
-		if n >= maxNarrow {
-			return sess.New(sess.CodeLimited, fmt.Sprintf("admins of projects have put %d locks", n), "lift some that are not needed any more, or ask an admin of the organisation")
+		narrow := 0
+		for _, r := range rows {
+			narrow += int(1 - r.OrgWide)
+		}
+		if narrow >= maxNarrow {
+			return sess.New(sess.CodeLimited, fmt.Sprintf("admins of projects have put %d locks", narrow), "lift some that are not needed any more, or ask an admin of the organisation")
 		}
 	}
 	if err := s.keepOneIn(ctx, tx, row, force); err != nil {

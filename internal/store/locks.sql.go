@@ -35,18 +35,6 @@ func (q *Queries) CountLocks(ctx context.Context, org sess.OrgID) (int64, error)
 	return count, err
 }
 
-const countNarrowLocks = `-- name: CountNarrowLocks :one
-SELECT COUNT(*) FROM lock WHERE org = $1 AND org_wide = 0
-`
-
-// Those that an admin of a project put.
-func (q *Queries) CountNarrowLocks(ctx context.Context, org sess.OrgID) (int64, error) {
-	row := q.db.QueryRowContext(ctx, countNarrowLocks, org)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
-}
-
 const deleteBoxLock = `-- name: DeleteBoxLock :execrows
 DELETE FROM box_lock WHERE id = $1
 `

@@ -13,10 +13,6 @@ DELETE FROM lock WHERE org = $1 AND id = $2;
 -- name: CountLocks :one
 SELECT COUNT(*) FROM lock WHERE org = $1;
 
--- name: CountNarrowLocks :one
--- Those that an admin of a project put.
-SELECT COUNT(*) FROM lock WHERE org = $1 AND org_wide = 0;
-
 -- name: ListLocks :many
 -- A page, newest first: of everything, or of what lies in projects (",prj_a,prj_b,").
 SELECT * FROM lock
