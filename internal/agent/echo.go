@@ -174,7 +174,7 @@ func (e *echoes) match() {
 		i := bytes.Index(e.tail[from-base:], t.text)
 		switch {
 		case i >= 0:
-			e.seen = from + uint64(i+len(t.text)) //nolint:gosec // i ≥ 0
+			e.seen = from + uint64(i+len(t.text))
 			e.tell(t)
 		case time.Now().Before(t.until):
 			return

@@ -148,7 +148,7 @@ func (c *checkpoint) move(side sess.Side, h wire.Header, have, end uint64) {
 		c.moved.In = min(c.moved.In+n, mostMoved)
 	case h.Channel == wire.ChannelStderr:
 		c.moved.Err = min(c.moved.Err+n, mostMoved)
-	case h.Channel != channelRecord:
+	case h.Channel != wire.ChannelPrograms && h.Channel != wire.ChannelEchoed: // those only the record receives
 		c.moved.Out = min(c.moved.Out+n, mostMoved)
 	}
 }
@@ -156,6 +156,3 @@ func (c *checkpoint) move(side sess.Side, h wire.Header, have, end uint64) {
 // mostMoved is where counting stops. Where a stream goes on is its sender's word: with some streams that each jump as far as
 // offsets go the sum would not fit a checkpoint any more, and nothing behind it could be read.
 const mostMoved = 1 << 61
-
-// channelRecord is the agent's stream that only the record receives.
-const channelRecord uint32 = 4

@@ -46,7 +46,8 @@ func TestTraffic(t *testing.T) {
 	}
 	fin(sess.SideAgent, wire.ChannelMain, at+100, "end")
 	fin(sess.SideAgent, wire.ChannelMain, at+100, "end")
-	appendData(t, j, sess.SideAgent, 4, 0, []byte("for the record"))
+	appendData(t, j, sess.SideAgent, wire.ChannelPrograms, 0, []byte("for the record"))
+	appendData(t, j, sess.SideAgent, wire.ChannelEchoed, 0, []byte("for the record"))
 	want := sess.Traffic{In: 10, Out: 600_103, Err: 2}
 	if got := j.Traffic(); got != want {
 		t.Errorf("Traffic = %+v, want %+v", got, want)

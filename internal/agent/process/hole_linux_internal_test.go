@@ -74,7 +74,7 @@ func TestAgentDoesNotKillItself(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "tasks"), thread, 0); err != nil {
 			t.Fatal(err)
 		}
-		defer os.WriteFile(filepath.Join(filepath.Dir(dir), "tasks"), thread, 0) //nolint:errcheck // back again
+		defer os.WriteFile(filepath.Join(filepath.Dir(dir), "tasks"), thread, 0) // back again
 	}
 	p.Kill() // and we live
 	if p.Left() != 0 {
