@@ -248,3 +248,24 @@ func TestBombDiesOfItsForks(t *testing.T) {
 	_ = cmd.Wait()
 	trail.Finish()
 }
+
+// TestReasonsOfTheKernel: what can't be had here, an old kernel and a locked down one, by what they say.
+func TestReasonsOfTheKernel(t *testing.T) {
+	for release, want := range map[string]bool{"4.19.0-27-amd64": true, "5.7.19": true, "5.8.0": false, "6.18.44-fc": false, "": false, "6": false} {
+		if tooOld(release) != want {
+			t.Errorf("tooOld(%q) = %v", release, !want)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "lockdown")
+	for text, want := range map[string]bool{"[none] integrity confidentiality\n": false, "none [integrity] confidentiality\n": false, "none integrity [confidentiality]\n": true} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if lockedDown(file) != want {
+			t.Errorf("lockedDown(%q) = %v", text, !want)
+		}
+	}
+	if lockedDown(file + ".none") {
+		t.Error("locked down without a word of it")
+	}
+}
