@@ -262,6 +262,7 @@ type SessionsIn struct {
 	Label    []string  `query:"label,explode" maxItems:"8" doc:"NAME=VALUE, of the instance, as it is now"`
 	Since    string    `query:"since" maxLength:"40" doc:"RFC 3339: begun then or later"`
 	Mine     bool      `query:"mine" doc:"Only my own"`
+	Shared   bool      `query:"shared" doc:"Only live ones of others that are shared with me"`
 	Tag      string    `query:"tag" maxLength:"200" doc:"NAME=VALUE"`
 	Prefix   string    `query:"prefix" maxLength:"63" doc:"Of the id, for completion"`
 }
@@ -309,9 +310,11 @@ type Session struct {
 	MemPeak        int64             `json:"mem_peak,omitempty"`         // bytes
 	RecordingBytes int64             `json:"recording_stored,omitempty"` // on disk
 
-	// What only a session that is shown has, not one in a list.
-	Joins        []SessionJoin        `json:"joins,omitempty"`
+	Shared sess.JoinRole `json:"shared,omitempty"` // the role in which it is shared with who asks, now
+
+	// Participants are, in a list, who is in a live session beside its owner now; of one that is shown, who is or was, the owner first.
 	Participants []SessionParticipant `json:"participants,omitempty"`
+	Joins        []SessionJoin        `json:"joins,omitempty"` // of one that is shown
 }
 
 // SessionList is a page of sessions, newest first.

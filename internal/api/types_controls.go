@@ -22,7 +22,9 @@ type ControlsSet struct {
 	Input     *sess.InputMode     `json:"input,omitempty"`
 	NoLinks   *bool               `json:"no_links,omitempty"`
 
-	Moderators *int64 `json:"moderators,omitempty" minimum:"0"`
+	Moderators           *int64 `json:"moderators,omitempty" minimum:"0"`
+	ModeratorWaitSeconds *int64 `json:"moderator_wait_seconds,omitempty" minimum:"0"`
+	EndUnmoderated       *bool  `json:"end_unmoderated,omitempty"`
 }
 
 // Apply makes the changes in c.
@@ -41,6 +43,8 @@ func (s ControlsSet) Apply(c *sess.Controls) {
 	change(&c.Input, s.Input)
 	change(&c.NoLinks, s.NoLinks)
 	change(&c.Moderators, s.Moderators)
+	change(&c.ModeratorWaitSeconds, s.ModeratorWaitSeconds)
+	change(&c.EndUnmoderated, s.EndUnmoderated)
 }
 
 func change[T any](have, want *T) {

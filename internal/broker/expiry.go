@@ -94,6 +94,9 @@ func (s *Service) expire(ctx context.Context, org sess.OrgID, id sess.SessionID,
 			return e, errNotNow
 		}
 		e.soft = e.reason == sess.EndDetached
+		if e.reason == sess.EndUnmoderated {
+			e.message = "nobody came for " + sess.FormatDuration(controls(*r).ModWait())
+		}
 		return e, nil
 	})
 	if errors.Is(err, errNotNow) {
@@ -127,6 +130,8 @@ func (s *Service) expired(r store.Session, now time.Time) sess.EndReason {
 		return sess.EndNoClient
 	case r.State == sess.StateDetached && r.DetachedAt != nil && past(*r.DetachedAt, grace(r)):
 		return sess.EndDetached
+	case r.State != sess.StateEnded && s.unmoderated(r, now):
+		return sess.EndUnmoderated
 	}
 	return ""
 }

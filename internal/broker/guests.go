@@ -19,6 +19,8 @@ import (
 const (
 	// guestGrace is for how long a guest whose connection broke may come back by their key.
 	guestGrace = time.Minute
+	// sharesLook is for how long after a share ran out those who are there by it are looked at, every second: a tick may be late.
+	sharesLook = 10 * time.Second
 	// answerTime is how long the owner of a session has to let somebody in who asks.
 	answerTime = 2 * time.Minute
 )
@@ -100,6 +102,17 @@ func (s *Service) sharedResource(ctx context.Context, tx *store.Tx, r store.Sess
 	return on, err
 }
 
+// sharedAs gives what sessions are to who asks, with whom some are shared.
+func sharedAs(tx *gate.Tx, shares []store.SessionShare) func(store.Session) policy.Resource {
+	return func(r store.Session) policy.Resource {
+		on := sessionResource(r)
+		if r.UserID != tx.Who().User {
+			on.Shared = sharedRole(shares, r.ID, tx.Action())
+		}
+		return on
+	}
+}
+
 // byRefShared is byRef for a session that may only be shared with who asks; instead is as in gate.Find.
 func (s *Service) byRefShared(ctx context.Context, ref string, found *store.Session, instead policy.Action) gate.Find {
 	return gate.Find{Type: policy.TypeSession, Name: ref, Instead: instead, By: func(tx *gate.Tx) (policy.Resource, error) {
@@ -107,13 +120,7 @@ func (s *Service) byRefShared(ctx context.Context, ref string, found *store.Sess
 		if err != nil {
 			return policy.Resource{}, err
 		}
-		as := func(r store.Session) policy.Resource {
-			on := sessionResource(r)
-			if r.UserID != tx.Who().User {
-				on.Shared = sharedRole(shares, r.ID, tx.Action())
-			}
-			return on
-		}
+		as := sharedAs(tx, shares)
 		if *found, err = findSession(ctx, tx, ref, policy.SessionShow, as); err != nil {
 			return policy.Resource{}, err
 		}
@@ -136,6 +143,14 @@ func (s *Service) Join(ctx context.Context, who sess.Principal, in api.JoinIn) (
 			return err
 		}
 		row = *r
+		refused, err := s.mayBeGuest(ctx, tx, row, in)
+		if err != nil {
+			return err
+		}
+		if refused != nil {
+			tx.Reject(refused)
+			return nil
+		}
 		if p, err = s.newGuest(ctx, tx, row, in); err != nil {
 			return err
 		}
@@ -154,13 +169,24 @@ func (s *Service) Join(ctx context.Context, who sess.Principal, in api.JoinIn) (
 	return out, nil
 }
 
+// mayBeGuest says what stands against somebody joining, or asking to: an error, or a limit of their own on connections, which
+// refuses them before the owner is asked and before there is a ticket, and again when that is redeemed.
+func (s *Service) mayBeGuest(ctx context.Context, tx *gate.Tx, r store.Session, in api.JoinIn) (*sess.Error, error) {
+	if err := joinable(r, tx.Who().User, in.Body.Role, tx.Action() == policy.SessionAsk); err != nil {
+		return nil, err
+	}
+	on := sessionResource(r)
+	on.Type = policy.TypeInstance
+	return mayConnect(ctx, tx, r, noParticipant, tx.Rules().Controls(tx.Grants(), on), sess.CodeLimited)
+}
+
+// noParticipant is the number of nobody in a session.
+const noParticipant = -1
+
 // newGuest writes a participant who may join, or ask to.
 func (s *Service) newGuest(ctx context.Context, tx *gate.Tx, r store.Session, in api.JoinIn) (store.Participant, error) {
 	who, asks := tx.Who(), tx.Action() == policy.SessionAsk
 	var none store.Participant
-	if err := joinable(r, who.User, in.Body.Role, asks); err != nil {
-		return none, err
-	}
 	if err := s.instead(ctx, tx, r, in.Body.Role, asks); err != nil {
 		return none, err
 	}

@@ -210,6 +210,9 @@ func (s *Service) Kick(ctx context.Context, who sess.Principal, in api.KickIn) (
 		if who.User != found.UserID {
 			s.notice(found.ID, p.UserName+" was put out by "+who.Name)
 		}
+		if err := s.moderatorLeft(ctx, p); err != nil {
+			return api.KickOut{}, err
+		}
 	}
 	return out, nil
 }

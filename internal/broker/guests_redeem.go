@@ -39,9 +39,6 @@ func (s *Service) redeemGuest(ctx context.Context, c claim) (Joined, error) {
 			}
 		}
 		p.Redeemed = c.ticket.Gen
-		if err := s.connect(ctx, tx, r, p.Num, p.Redeemed); err != nil {
-			return err
-		}
 		j = joined(*r, *r, c.ticket)
 		j.Participant, j.Role, j.ClientGen = uint16(p.Num), p.Role, count(p.Redeemed) //nolint:gosec // at most MaxParticipants
 		return saveGuest(ctx, tx.Tx, p)
@@ -175,8 +172,9 @@ func (s *Service) Guest(ctx context.Context, org sess.OrgID, id sess.SessionID, 
 	now := s.now()
 	us := store.Micros(now)
 	var told string
+	var gone store.Participant
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
-		told = ""
+		told, gone = "", store.Participant{}
 		r, p, err := lockGuest(ctx, tx, org, id, int64(num))
 		if err != nil {
 			return err
@@ -201,7 +199,9 @@ func (s *Service) Guest(ctx context.Context, org sess.OrgID, id sess.SessionID, 
 			return s.guestEvent(ctx, tx, *r, *p, policy.ParticipantJoined, guestPrincipal(*p), "")
 		case left:
 			told = p.UserName + " left"
-			return s.letGo(ctx, tx, *r, p, leftSelf, guestPrincipal(*p), "")
+			err := s.letGo(ctx, tx, *r, p, leftSelf, guestPrincipal(*p), "")
+			gone = *p
+			return err
 		}
 		p.HereAt, p.AwayAt = nil, &us
 		return saveGuest(ctx, tx, p)
@@ -210,6 +210,9 @@ func (s *Service) Guest(ctx context.Context, org sess.OrgID, id sess.SessionID, 
 		return fmt.Errorf("note participant: %w", err)
 	}
 	s.notice(id, told)
+	if gone.LeftAt != nil {
+		return s.moderatorLeft(ctx, gone)
+	}
 	return nil
 }
 
@@ -252,28 +255,6 @@ func (s *Service) guestEvent(ctx context.Context, tx *store.Tx, r store.Session,
 		by.Addr, _ = netip.ParseAddr(p.ClientAddr) // we wrote it
 	}
 	return s.gate.Event(ctx, tx, gate.Entry{Who: by, Action: act, On: sessionResource(r), Session: r.ID, Reason: reason, Details: details})
-}
-
-// Moderated is the relay's word that a session which needs moderators goes on, or stands still.
-func (s *Service) Moderated(ctx context.Context, org sess.OrgID, id sess.SessionID, going bool) error {
-	act := policy.SessionPaused
-	if going {
-		act = policy.SessionContinued
-	}
-	err := s.db.Write(ctx, func(tx *store.Tx) error {
-		r, err := tx.GetSession(ctx, org, id)
-		if err != nil {
-			return fmt.Errorf("load session: %w", err)
-		}
-		if r.State == sess.StateEnded {
-			return nil
-		}
-		return s.gate.Event(ctx, tx, gate.Entry{Who: sess.System(r.Org), Action: act, On: sessionResource(r), Session: id})
-	})
-	if err != nil {
-		return fmt.Errorf("note moderation: %w", err)
-	}
-	return nil
 }
 
 // notice shows the owner of a session a line, if they are connected.

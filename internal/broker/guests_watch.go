@@ -29,6 +29,23 @@ func (s *Service) tickGuests(ctx context.Context, now time.Time) error {
 	for _, p := range rows {
 		errs = append(errs, s.expireGuest(ctx, p, now))
 	}
+	return errors.Join(append(errs, s.sharesOver(ctx, now))...)
+}
+
+// sharesOver decides again about those with whom a session was shared until a moment ago.
+func (s *Service) sharesOver(ctx context.Context, now time.Time) error {
+	var orgs []sess.OrgID
+	err := s.db.Read(ctx, func(tx *store.Tx) (err error) {
+		orgs, err = tx.ListOrgsOfSharesOver(ctx, s.node, store.Micros(now.Add(-sharesLook)), store.Micros(now))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look for shares that ran out: %w", err)
+	}
+	var errs []error
+	for _, org := range orgs {
+		errs = append(errs, s.againGuests(ctx, org))
+	}
 	return errors.Join(errs...)
 }
 
@@ -74,7 +91,7 @@ func (s *Service) expireGuest(ctx context.Context, was store.Participant, now ti
 	}
 	s.answers.tell(was.Session, was.Num)
 	s.notice(was.Session, told)
-	return nil
+	return s.moderatorLeft(ctx, was)
 }
 
 // withdrawGuest puts a participant out whose right to be there went away.
@@ -101,7 +118,7 @@ func (s *Service) withdrawGuest(ctx context.Context, was store.Participant, end 
 			s.notice(was.Session, was.UserName+" was put out: "+reason)
 		}
 	}
-	return nil
+	return s.moderatorLeft(ctx, was)
 }
 
 // putOut cuts a participant's connection, and ends the wait of one who asks.

@@ -80,16 +80,21 @@ func mayConnect(ctx context.Context, tx *gate.Tx, r store.Session, num int64, e 
 		return nil, fmt.Errorf("list connections: %w", err)
 	}
 	held := make([]string, len(rows))
+	own, hint := "", "leave one of them first, by ~. in it"
 	for i, h := range rows {
-		held[i] = fmt.Sprintf("%s (%s on %s)", h.ID, h.Kind, h.InstanceName)
-	}
-	first := "SESSION"
-	if len(rows) > 0 {
-		first = string(rows[0].ID)
+		whose := ""
+		if h.Num != 0 {
+			whose = " of " + h.UserName
+		}
+		held[i] = fmt.Sprintf("%s (%s%s on %s)", h.ID, h.Kind, whose, h.InstanceName)
+		if h.Num == 0 && own == "" { // theirs to end
+			own = string(h.ID)
+			hint = "leave one with ~d, or end it: sessctl session end " + own
+		}
 	}
 	return limited(tx, e, sess.ControlConnections, sess.New(code,
 		fmt.Sprintf("you are connected to %s, and %s allows %d at a time: %s", counted(n, "session"), e.Source(sess.ControlConnections), e.Connections, holders(held, n)),
-		"leave one with ~d, or end it: sessctl session end "+first)), nil
+		hint)), nil
 }
 
 // limited notes in the event which control of which role refuses, for those who have it explained.

@@ -22,29 +22,67 @@ func (s *Service) List(ctx context.Context, who sess.Principal, in api.SessionsI
 		if err != nil {
 			return err
 		}
+		shares, err := s.sharesWith(ctx, tx.Tx, who.Org, who.User)
+		if err != nil {
+			return err
+		}
 		rows, next, err := s.list(ctx, tx, sessionQuery{
 			page: in.Page, state: cmp.Or(in.State, "live"), user: in.User, mine: in.Mine, instance: in.Instance, project: in.Project, kind: in.Kind,
-			labels: in.Label, tag: in.Tag, prefix: in.Prefix, since: since, show: policy.SessionShow, as: sessionResource,
+			labels: in.Label, tag: in.Tag, prefix: in.Prefix, since: since, show: policy.SessionShow, as: sharedAs(tx, shares),
+			shares: shares, shared: in.Shared,
 		})
 		if err != nil {
 			return err
 		}
-		there, err := connected(ctx, tx)
-		if err != nil {
-			return err
-		}
-		for _, r := range rows {
-			v := s.live(public(r))
-			v.Connected = there[r.ID]
-			out.Items = append(out.Items, v)
-		}
 		out.Next = next
-		return nil
+		out.Items, err = s.listed(ctx, tx, rows, shares)
+		return err
 	})
 	if err != nil {
 		return api.SessionList{}, err
 	}
 	return out, nil
+}
+
+// listed are sessions of one page, with who is in them: one statement for all.
+func (s *Service) listed(ctx context.Context, tx *gate.Tx, rows []store.Session, shares []store.SessionShare) ([]api.Session, error) {
+	there, err := connected(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	with, err := guestsIn(ctx, tx, rows)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]api.Session, 0, len(rows))
+	for _, r := range rows {
+		v := s.live(public(r))
+		v.Connected, v.Participants, v.Shared = there[r.ID], with[r.ID], sharedRole(shares, r.ID, policy.SessionJoin)
+		items = append(items, v)
+	}
+	return items, nil
+}
+
+// guestsIn gives who is in the live ones of some sessions beside their owners.
+func guestsIn(ctx context.Context, tx *gate.Tx, rows []store.Session) (map[sess.SessionID][]api.SessionParticipant, error) {
+	ids := ","
+	for _, r := range rows {
+		if r.State != sess.StateEnded {
+			ids += string(r.ID) + ","
+		}
+	}
+	if ids == "," {
+		return nil, nil //nolint:nilnil // nobody
+	}
+	guests, err := tx.ListGuestsOfSessions(ctx, tx.Who().Org, ids)
+	if err != nil {
+		return nil, fmt.Errorf("list participants: %w", err)
+	}
+	in := map[sess.SessionID][]api.SessionParticipant{}
+	for _, p := range guests {
+		in[p.Session] = append(in[p.Session], publicGuest(p))
+	}
+	return in, nil
 }
 
 // connected counts who is connected to the sessions of the organisation.
@@ -65,17 +103,22 @@ func (s *Service) Show(ctx context.Context, who sess.Principal, in api.SessionRe
 	var found store.Session
 	var joins []api.SessionJoin
 	var people []api.SessionParticipant
+	var shares []store.SessionShare
 	err := s.gate.ReadFind(ctx, who, policy.SessionShow, s.byRefShared(ctx, in.Session, &found, ""), func(tx *gate.Tx) (err error) {
-		if joins, err = joinsOf(ctx, tx.Tx, found); err == nil {
-			people, err = participantsOf(ctx, tx.Tx, found, joins)
+		if joins, err = joinsOf(ctx, tx.Tx, found); err != nil {
+			return err
 		}
+		if people, err = participantsOf(ctx, tx.Tx, found, joins); err != nil {
+			return err
+		}
+		shares, err = s.sharesWith(ctx, tx.Tx, who.Org, who.User)
 		return err
 	})
 	if err != nil {
 		return api.Session{}, err
 	}
 	out := s.live(public(found))
-	out.Joins, out.Participants = joins, people
+	out.Joins, out.Participants, out.Shared = joins, people, sharedRole(shares, found.ID, policy.SessionJoin)
 	return out, nil
 }
 

@@ -41,6 +41,9 @@ type sessionQuery struct {
 	since    time.Time
 	started  bool
 
+	shares []store.SessionShare // with who asks
+	shared bool                 // only those
+
 	// What decides about each row: the action that shows it, and what it is for that.
 	show policy.Action
 	as   func(store.Session) policy.Resource
@@ -60,7 +63,7 @@ func (s *Service) list(ctx context.Context, tx *gate.Tx, q sessionQuery) ([]stor
 	if err != nil {
 		return nil, "", err
 	}
-	f, ok, err := q.find(ctx, tx)
+	f, ok, err := q.find(ctx, tx, s.now())
 	if err != nil || !ok {
 		return nil, "", err
 	}
@@ -108,7 +111,7 @@ func (f found) wants(r store.Session) bool {
 }
 
 // find looks up what a query names and chooses the ways in; false: nothing can fit.
-func (q sessionQuery) find(ctx context.Context, tx *gate.Tx) (found, bool, error) {
+func (q sessionQuery) find(ctx context.Context, tx *gate.Tx, now time.Time) (found, bool, error) {
 	var f found
 	org := tx.Who().Org
 	pattern, ok := idPattern(q.prefix)
@@ -140,8 +143,23 @@ func (q sessionQuery) find(ctx context.Context, tx *gate.Tx) (found, bool, error
 			return f, false, err
 		}
 	}
-	f.choose(tx, see)
+	if !q.shared {
+		f.choose(tx, see)
+	}
+	if len(q.shares) > 0 && f.params.State != "ended" {
+		f.ways = append(f.ways, sharedWith(tx, store.Micros(now)))
+	}
 	return f, true, nil
+}
+
+// sharedWith is the way to the live sessions that are shared with who asks.
+func sharedWith(tx *gate.Tx, now int64) way {
+	return func(ctx context.Context, p store.PageSessionsParams) ([]store.Session, error) {
+		return tx.PageSharedSessions(ctx, store.PageSharedSessionsParams{
+			Org: p.Org, WithUser: tx.Who().User, BeforeAt: p.BeforeAt, BeforeID: p.BeforeID, Since: p.Since, OfKind: p.OfKind, OfProject: p.OfProject,
+			Pattern: p.Pattern, Now: now, Page: p.Page,
+		})
+	}
 }
 
 func (q sessionQuery) findUsers(ctx context.Context, tx *gate.Tx, f *found) error {

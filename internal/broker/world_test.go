@@ -430,11 +430,15 @@ func (w *world) exited(s session, epoch uint64, status int) {
 }
 
 func (w *world) resume(s session, k sessionKey) (api.Ticket, error) {
+	return w.Resume(w.t.Context(), sess.Principal{Addr: addr}, w.resumeIn(s, k))
+}
+
+func (w *world) resumeIn(s session, k sessionKey) api.ResumeIn {
 	var in api.ResumeIn
 	in.Session, in.Body.Nonce = string(s.id), make([]byte, 16)
 	_, _ = rand.Read(in.Body.Nonce)
 	in.Body.Signature = k.sign(w.t, wire.SignedMessage(wire.PurposeResume, []byte(s.id), in.Body.Nonce, []byte(serverName)))
-	return w.Resume(w.t.Context(), sess.Principal{Addr: addr}, in)
+	return in
 }
 
 func (w *world) attach(who sess.Principal, s session, k sessionKey) (api.Ticket, error) {
@@ -444,3 +448,26 @@ func (w *world) attach(who sess.Principal, s session, k sessionKey) (api.Ticket,
 }
 
 func (w *world) purge() error { return broker.Purge(w.t.Context(), w.Service) }
+
+// drain takes notices, which nobody looks at, until ctx ends.
+func (c *cuts) drain(ctx context.Context) {
+	for {
+		select {
+		case <-c.notices:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// quiet forgets what the relay was told so far.
+func (w *world) quiet() {
+	for {
+		select {
+		case <-w.relay.notices:
+		case <-w.relay.by:
+		default:
+			return
+		}
+	}
+}

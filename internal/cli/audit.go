@@ -105,6 +105,7 @@ func (a *app) auditListCmd() *cobra.Command {
 	f.register(c)
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on with what comes")
 	l.command(a, c, false)
+	c.MarkFlagsMutuallyExclusive("columns", "watch")
 	list := c.RunE
 	c.RunE = func(cmd *cobra.Command, argv []string) (err error) {
 		if in.AuditFilter, err = f.read(a); err != nil {

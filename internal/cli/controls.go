@@ -22,7 +22,8 @@ type controlFlags struct {
 	withLogin, reason                 bool
 	sessions, connections, moderators string
 	recording, input                  string
-	noLinks                           bool
+	noLinks, endUnmoderated           bool
+	moderatorWait                     string
 }
 
 func (f *controlFlags) add(c *cobra.Command) {
@@ -41,6 +42,8 @@ func (f *controlFlags) add(c *cobra.Command) {
 	fl.StringVar(&f.input, "record-input", "", "`MODE` of recording what is typed: on, masked (what the terminal echoed, never anything else) or off")
 	fl.BoolVar(&f.noLinks, "no-recording-links", false, "let nobody share recordings of its sessions by a link")
 	fl.StringVar(&f.moderators, "moderators", "", "let a session run only while `N` moderators are there")
+	fl.StringVar(&f.moderatorWait, "moderator-wait", "", "end a session that stood still for this `TIME` for want of moderators; none: 10m")
+	fl.BoolVar(&f.endUnmoderated, "end-unmoderated", false, "end a session when a moderator that it needs leaves, rather than have it stand still")
 }
 
 // read gives what the flags that were given change.
@@ -69,6 +72,7 @@ func (f *controlFlags) read(cmd *cobra.Command) (api.ControlsSet, error) {
 		{"max-sessions", f.sessions, &s.Sessions, count},
 		{"max-connections", f.connections, &s.Connections, count},
 		{"moderators", f.moderators, &s.Moderators, count},
+		{"moderator-wait", f.moderatorWait, &s.ModeratorWaitSeconds, seconds},
 	} {
 		if !given(x.flag) {
 			continue
@@ -80,7 +84,7 @@ func (f *controlFlags) read(cmd *cobra.Command) (api.ControlsSet, error) {
 		*x.to = &n
 	}
 	s.EndWithLogin, s.ReasonRequired = ifGiven(cmd, "end-with-login", &f.withLogin), ifGiven(cmd, "require-reason", &f.reason)
-	s.NoLinks = ifGiven(cmd, "no-recording-links", &f.noLinks)
+	s.NoLinks, s.EndUnmoderated = ifGiven(cmd, "no-recording-links", &f.noLinks), ifGiven(cmd, "end-unmoderated", &f.endUnmoderated)
 	if given("recording") {
 		m := sess.RecordingMode(without(f.recording))
 		s.Recording = &m
@@ -164,7 +168,9 @@ func controlFields(e sess.Effective) []field {
 	}
 	if e.Moderators > 0 {
 		add("Moderators", sess.ControlModerators, strconv.FormatInt(e.Moderators, 10))
+		add("Waits for them", sess.ControlModWait, sess.FormatDuration(e.ModWait()))
 	}
+	add("Ends without", sess.ControlEndUnmod, yes(e.EndUnmoderated))
 	add("Users there", sess.ControlOSUsers, strings.Join(e.OSUsers, " "))
 	add("Kinds", sess.ControlKinds, kindsText(e.Kinds))
 	return out

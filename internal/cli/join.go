@@ -57,6 +57,11 @@ func (a *app) escape() string {
 }
 
 func (a *app) join(ctx context.Context, session string, role sess.JoinRole, esc byte) error {
+	if role.Types() { // looked at before anybody is asked for anything
+		if err := client.NeedTerminal(a.in); err != nil {
+			return err
+		}
+	}
 	c, err := a.open()
 	if err != nil {
 		return err
@@ -75,16 +80,6 @@ func (a *app) join(ctx context.Context, session string, role sess.JoinRole, esc 
 
 // watch waits to be let in, where that is needed, and shows the session.
 func (a *app) watch(ctx context.Context, g *client.Guest, esc byte) error {
-	if g.Role.Types() {
-		if err := client.NeedTerminal(a.in); err != nil {
-			return err
-		}
-	}
-	if g.Terminal {
-		if err := client.NeedOutput(a.out); err != nil {
-			return err
-		}
-	}
 	if !g.Waiting.IsZero() {
 		a.note("%s is asked to let you in, and has until %s to answer; Ctrl-C gives up", cell(g.Owner), g.Waiting.Local().Format(time.TimeOnly))
 		if err := g.Await(ctx); err != nil {

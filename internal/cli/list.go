@@ -14,12 +14,16 @@ import (
 // lister is a list command: how to fetch a page and how to show an item.
 type lister[T any] struct {
 	head  []string
+	more  []string // columns behind those of head, which row gives too and people get by --columns alone
 	fetch func(context.Context, *api.Client, api.Page) (items []T, next string, err error)
 	row   func(T) []string
 	none  string // said to a person when there is nothing
 
-	limit int
-	watch bool
+	limit   int
+	watch   bool
+	columns []string // as asked for; none: those of head
+
+	usual func() []string // columns when none are asked for; nil, or none: those of head
 }
 
 // watchEvery is the time between two looks of --watch.
@@ -32,12 +36,20 @@ const maxTries = 30
 func (l *lister[T]) command(a *app, c *cobra.Command, watchable bool) *cobra.Command {
 	c.Args = args(cobra.NoArgs)
 	c.Flags().IntVar(&l.limit, "limit", api.DefaultPage, "show at most this `NUMBER`, newest first; 0 for all")
+	a.jsonFlag(c)
+	l.columnsFlag(c)
 	if watchable {
 		c.Flags().BoolVarP(&l.watch, "watch", "w", false, "keep looking, and show it again whenever it changes")
 	}
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if l.limit < 0 {
 			return usagef(cmd, "--limit %d is no number of things", l.limit)
+		}
+		if err := l.checkColumns(cmd); err != nil {
+			return err
+		}
+		if l.usual != nil && len(l.columns) == 0 {
+			l.columns = l.usual()
 		}
 		if l.watch {
 			return l.follow(cmd.Context(), a)
@@ -54,7 +66,7 @@ func (l *lister[T]) command(a *app, c *cobra.Command, watchable bool) *cobra.Com
 		}
 		return nil
 	}
-	return a.jsonFlag(c)
+	return c
 }
 
 // all fetches up to the limit and says whether there is more.
@@ -98,9 +110,9 @@ func (l *lister[T]) print(a *app, items []T) error {
 	}
 	rows := make([][]string, 0, len(items))
 	for _, it := range items {
-		rows = append(rows, l.row(it))
+		rows = append(rows, l.pick(l.row(it)))
 	}
-	return a.printTable(l.head, rows)
+	return a.printTable(l.pick(l.names()), rows)
 }
 
 // follow prints the list whenever it changes: for people on a fresh screen, for programs one JSON array a line, or the

@@ -97,7 +97,9 @@ func columnWidths(rows [][]string, total int) []int {
 		for _, r := range rows {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell(r[i])))
 		}
-		least[i] = utf8.RuneCountInString(rows[0][i])
+		if least[i] = utf8.RuneCountInString(rows[0][i]); i == 0 {
+			least[0] = widths[0] // what things are named by
+		}
 		sum += widths[i]
 	}
 	least[0] = widths[0]

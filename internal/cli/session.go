@@ -80,6 +80,7 @@ func (a *app) printSession(s api.Session) error {
 		{"Exit", exitText(s.Exit)},
 		{"Recording", recordingText(s)},
 	}...)
+	fields = append(fields, field{"Shared with you", string(s.Shared)})
 	fields = append(fields, tookFields(s)...)
 	fields = append(fields, heldFields(s)...)
 	fields = append(fields, a.peopleFields(s)...)

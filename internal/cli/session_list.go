@@ -32,7 +32,9 @@ func (f *sessionFilter) flags(c *cobra.Command) {
 	fs.StringVar(&f.since, "since", "", "only those begun since `TIME`: "+momentHelp)
 	fs.BoolVar(&f.in.Mine, "mine", false, "only my own")
 	fs.StringVar(&f.in.Tag, "tag", "", "only those that were started with this tag, `NAME=VALUE`")
-	c.MarkFlagsMutuallyExclusive("all", "ended", "active")
+	fs.BoolVar(&f.in.Shared, "shared", false, "only those of others that are shared with me, which sessctl join takes")
+	c.MarkFlagsMutuallyExclusive("all", "ended", "active", "shared")
+	c.MarkFlagsMutuallyExclusive("mine", "shared")
 	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(sess.KindNames(), cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -54,7 +56,14 @@ func (a *app) sessionListCmd() *cobra.Command {
 	var f sessionFilter
 	l := &lister[api.Session]{
 		head: []string{"SESSION", "KIND", "STATE", "INSTANCE", "USER", "STARTED", "COMMAND", "OS USER", "FROM", "IDLE", "THERE", "RECORDING", "BYTES"},
+		more: []string{"WITH", "SHARED", "REASON"},
 		none: "no sessions",
+		usual: func() []string {
+			if f.in.Shared {
+				return []string{"session", "kind", "instance", "user", "started", "shared", "reason"}
+			}
+			return nil
+		},
 		fetch: func(ctx context.Context, c *api.Client, p api.Page) ([]api.Session, string, error) {
 			if err := f.fill(a); err != nil {
 				return nil, "", err
@@ -68,9 +77,12 @@ func (a *app) sessionListCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List sessions: the live ones, newest first",
 		Long: "Lists who is on what: as which user there (in the agent's words, once it runs), from where, since when, idle for how long,\n" +
-			"how many are connected to it, whether it is recorded, and the bytes it moved. With --all or --ended the history, too.",
+			"how many are connected to it, whether it is recorded, and the bytes it moved. With --all or --ended the history, too.\n" +
+			"Live sessions of others that are shared with you are among them. The column with (--columns) names who is in a session\n" +
+			"beside its owner, as what and since when; shared, as what it is shared with you.",
 		Example: "  sessctl session list --watch\n  sessctl session list --all --instance web-1 --json\n" +
-			"  sessctl session list --ended --user ann@example.com --since 7d --kind shell\n  sessctl session list --label env=prod",
+			"  sessctl session list --ended --user ann@example.com --since 7d --kind shell\n  sessctl session list --label env=prod\n" +
+			"  sessctl session list --shared --columns session,user,instance,shared\n  sessctl session list --columns session,user,there,with",
 	}
 	f.flags(c)
 	return l.command(a, c, true)
@@ -95,5 +107,22 @@ func (a *app) sessionRow(s api.Session) []string {
 	return []string{
 		string(s.ID), string(s.Kind), state, s.InstanceName, s.UserName, a.when(s.CreatedAt), strings.Join(s.Command, " "), as, s.ClientAddr, idle, there,
 		string(s.RecordingState), fmt.Sprint(s.Bytes.In + s.Bytes.Out + s.Bytes.Err),
+		a.withText(s), string(s.Shared), s.Reason,
 	}
+}
+
+// withText names who is in a session of a list beside its owner.
+func (a *app) withText(s api.Session) string {
+	with := make([]string, 0, len(s.Participants))
+	for _, p := range s.Participants {
+		text := p.UserName + " (" + p.Role
+		if p.JoinedAt != nil {
+			text += " since " + a.when(*p.JoinedAt)
+		}
+		if !p.Here {
+			text += ", connection lost"
+		}
+		with = append(with, text+")")
+	}
+	return strings.Join(with, ", ")
 }

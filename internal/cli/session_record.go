@@ -139,6 +139,17 @@ func (a *app) peopleFields(s api.Session) []field {
 		if p.JoinedAt != nil {
 			text += ", joined " + a.exactly(*p.JoinedAt)
 		}
+		switch {
+		case p.Waiting:
+			text += ", asks to be let in"
+		case p.Num == 0 || p.LeftAt != nil:
+		case p.JoinedAt == nil:
+			text += ", on the way"
+		case p.Here:
+			text += ", is there"
+		default:
+			text += ", connection lost"
+		}
 		if p.LeftAt != nil {
 			text += ", left " + a.exactly(*p.LeftAt)
 			if p.LeftReason != "" {

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
+	"strings"
 
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/wire"
@@ -26,7 +27,11 @@ func (g *Guest) Watch(ctx context.Context, o TerminalIO) (res GuestResult, err e
 	}
 	defer t.close()
 	t.guest = g.Role
-	d := &guestDriver{g: g, o: o, t: t, typed: newTyped(), acts: make(chan action, 4), hung: make(chan struct{}), sizes: make(chan wire.Resize, 1)}
+	d := &guestDriver{g: g, o: o, t: t, out: t, typed: newTyped(), acts: make(chan action, 4), hung: make(chan struct{})}
+	if g.Terminal && isTerminal(o.Out) {
+		t.over = newOwnerScreen(t, g.Role.Types())
+		d.out = t.over
+	}
 	g.show, g.ui = d.show, t
 	d.r = g.run(ctx, t)
 	defer d.r.stop()
@@ -48,12 +53,9 @@ type guestDriver struct {
 	r     *running
 	typed *typed
 
-	acts  chan action
-	hung  chan struct{}    // closed when the user's terminal is gone
-	sizes chan wire.Resize // of the owner's terminal: the latest
-
-	owner wire.Resize // of wait's goroutine
-	small bool        // our terminal is smaller, and the user was told
+	out  io.Writer // takes the output
+	acts chan action
+	hung chan struct{} // closed when the user's terminal is gone
 }
 
 // show runs on the connection's reader.
@@ -64,11 +66,13 @@ func (d *guestDriver) show(h wire.Header, p []byte) error {
 		if err != nil {
 			return err
 		}
-		d.sized(wire.Resize{Cols: cols, Rows: rows})
+		if d.t.over != nil {
+			d.t.over.sized(int(cols), int(rows))
+		}
 		return nil
 	case wire.Screen:
-		if h.Offset == 0 {
-			d.t.settle()
+		if h.Offset == 0 && d.t.over != nil {
+			d.t.over.fresh()
 		}
 	case wire.Data:
 		if h.Channel == wire.ChannelStderr {
@@ -76,22 +80,8 @@ func (d *guestDriver) show(h wire.Header, p []byte) error {
 			return err
 		}
 	}
-	_, err := d.t.Write(p)
+	_, err := d.out.Write(p)
 	return err
-}
-
-func (d *guestDriver) sized(size wire.Resize) {
-	for {
-		select {
-		case d.sizes <- size:
-			return
-		default:
-		}
-		select {
-		case <-d.sizes:
-		default:
-		}
-	}
 }
 
 // read takes what the user types: escapes, and a peer's input.
@@ -99,6 +89,7 @@ func (d *guestDriver) read() {
 	defer close(d.hung)
 	esc := newEscapes(d.o.Escape)
 	esc.stop = d.g.Role == sess.JoinModerator
+	told := false // that nobody takes what is typed
 	buf := make([]byte, 32<<10)
 	var out []byte
 	for {
@@ -109,6 +100,13 @@ func (d *guestDriver) read() {
 			out, a, rest = esc.feed(rest, out[:0])
 			if d.g.Role.Types() && !d.typed.put(out) {
 				return
+			}
+			if d.t.over != nil {
+				d.t.over.typed()
+			}
+			if !d.g.Role.Types() && !told && strings.Trim(string(out), "\r\n") != "" { // Enter only comes before an escape
+				told = true
+				d.t.say(fmt.Sprintf("you are here as %s: what you type goes nowhere. %s? lists what you can do", d.g.Role, escapeName(d.o.Escape)))
 			}
 			switch a {
 			case actionNone:
@@ -146,13 +144,9 @@ func (d *guestDriver) wait(ctx context.Context) (GuestResult, error) {
 		case <-d.r.over:
 			return d.ended()
 		case <-resized:
-			if d.fits() && d.small {
-				d.small = false
-				d.t.release()
-				d.g.reconnect() // the screen comes anew
+			if d.t.over != nil {
+				d.t.over.resized()
 			}
-		case d.owner = <-d.sizes:
-			d.tellSize()
 		case a := <-d.acts:
 			switch a { //nolint:exhaustive // the others are the owner's
 			case actionEnd, actionDetach:
@@ -184,35 +178,4 @@ func (d *guestDriver) ended() (GuestResult, error) {
 		return GuestResult{End: e}, e
 	}
 	return GuestResult{}, d.r.err
-}
-
-// fits reports whether our terminal shows all that the owner's does.
-func (d *guestDriver) fits() bool {
-	if !isTerminal(d.o.Out) || d.owner.Cols == 0 {
-		return true
-	}
-	cols, rows := TerminalSize(d.o.Out)
-	return cols == 0 || cols >= d.owner.Cols && rows >= d.owner.Rows
-}
-
-// tellSize tells a user whose terminal is smaller than the owner's.
-func (d *guestDriver) tellSize() {
-	if d.fits() {
-		if d.small {
-			d.small = false
-			d.t.release()
-		}
-		return
-	}
-	d.small = true
-	cols, rows := TerminalSize(d.o.Out)
-	d.t.hold(fmt.Sprintf("the owner's terminal is %d×%d, yours is %d×%d: make it larger to see all of it", d.owner.Cols, d.owner.Rows, cols, rows))
-}
-
-// NeedOutput returns an error when a session with a terminal is to be shown on something that is none.
-func NeedOutput(f *os.File) error {
-	if !isTerminal(f) {
-		return sess.New(sess.CodeInvalid, "this needs a terminal", "sessctl recording play shows the session anywhere")
-	}
-	return nil
 }

@@ -132,15 +132,6 @@ func (s *Session) End(ctx context.Context, reason string) error {
 	return err
 }
 
-// reconnect drops the connection; another is made at once.
-func (s *Session) reconnect() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn != nil {
-		s.conn.Close()
-	}
-}
-
 // endQuietly ends a session whose user has gone, within endTimeout: through the server, or, when it does not let us, by a
 // hangup to the command.
 func (s *Session) endQuietly(ctx context.Context, reason string) {

@@ -56,6 +56,7 @@ type terminal struct {
 	titled int           // so many of them were told by bell and title
 	closed bool          // it is the user's again: no state is shown any more
 	guest  sess.JoinRole // of one who is in a session beside its owner; empty: the owner
+	over   *ownerScreen  // how a guest is told things; nil: it is no terminal, or the owner's
 }
 
 // openTerminal puts the terminal into raw mode.
@@ -71,6 +72,13 @@ func openTerminal(o TerminalIO, redraw func()) (*terminal, error) {
 	}
 	t.wake = watchResize(t)
 	return t, nil
+}
+
+// alternate reports whether a full-screen program has the terminal.
+func (t *terminal) alternate() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.screen.alternate()
 }
 
 func (t *terminal) raw() bool {
@@ -93,6 +101,9 @@ func (t *terminal) resized() <-chan struct{} { return t.wake.c }
 // close brings the terminal back to what it was before. It may be called more than once.
 func (t *terminal) close() {
 	t.wake.stop()
+	if t.over != nil {
+		t.over.close()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unhold()
@@ -139,19 +150,32 @@ func (t *terminal) Write(p []byte) (int, error) {
 // elsewhere as a line.
 func (t *terminal) hold(text string) {
 	t.mu.Lock()
+	if t.o.Escape != NoEscape && t.state != nil {
+		what := "end"
+		if t.guest != "" {
+			what = "leave"
+		}
+		text += " (" + escapeName(t.o.Escape) + ". to " + what + ")"
+	}
+	if t.over != nil {
+		t.mu.Unlock() // it comes before ours
+		t.over.hold(text)
+		return
+	}
 	defer t.mu.Unlock()
 	if t.closed {
 		return
 	}
 	t.unhold()
-	if t.o.Escape != NoEscape && t.state != nil {
-		text += " (" + escapeName(t.o.Escape) + ". to end)"
-	}
 	t.held = text
 	t.flush()
 }
 
 func (t *terminal) release() {
+	if t.over != nil {
+		t.over.hold("")
+		return
+	}
 	t.mu.Lock()
 	covered := t.shown && isTerminal(t.o.Lines)
 	t.unhold()
@@ -162,6 +186,10 @@ func (t *terminal) release() {
 }
 
 func (t *terminal) say(text string) {
+	if t.over != nil {
+		t.over.say(text)
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lines = append(t.lines, text)
@@ -233,18 +261,6 @@ func (t *terminal) guestHelp(c byte) {
 		text += ", " + e + "x end the session"
 	}
 	t.say(text)
-}
-
-// settle ends a sequence that the output was in the middle of: something else begins.
-func (t *terminal) settle() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.screen.ground() {
-		return
-	}
-	_, _ = t.o.Out.Write([]byte{0x18}) // CAN
-	t.screen.feed([]byte{0x18})
-	t.screen.utf = 0
 }
 
 // Screen is a terminal that something is shown on, such as a recording. It follows what that does to the terminal.

@@ -12,6 +12,10 @@ const (
 // warn tells what must not disturb a full-screen program: while one has the terminal, the bell rings and the title says it;
 // the line is shown when the program has given the screen back. At a prompt it is a line like any.
 func (t *terminal) warn(text string) {
+	if t.over != nil {
+		t.over.say(text)
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {

@@ -386,7 +386,7 @@ func (w *world) Guest(context.Context, sess.OrgID, sess.SessionID, uint16, uint6
 }
 
 // Moderated implements relay.Broker.
-func (w *world) Moderated(context.Context, sess.OrgID, sess.SessionID, bool) error { return nil }
+func (w *world) Moderated(context.Context, sess.OrgID, sess.SessionID, int) error { return nil }
 
 func (w *world) Delivered(context.Context, sess.OrgID, sess.SessionID, uint64) error { return nil }
 

@@ -14,7 +14,7 @@ import (
 
 // CastOptions of ExportCast. The zero value is good.
 type CastOptions struct {
-	Input     bool          // write input too, as "i" events
+	Input     bool          // write input too, as "i" events, with a marker ("m" event) where another participant begins to type
 	Programs  bool          // write a marker ("m" event) for each program that was started
 	Title     string        // of the recording
 	IdleLimit time.Duration // suggested to players as the longest pause; 0: none
@@ -66,11 +66,12 @@ type castHead struct {
 }
 
 type caster struct {
-	w     *bufio.Writer
-	tty   bool
-	texts map[uint64]*text // by kind and channel
-	last  time.Duration
-	line  bytes.Buffer
+	w      *bufio.Writer
+	tty    bool
+	texts  map[uint64]*text // by kind, participant and channel
+	typist uint16           // who typed last
+	last   time.Duration
+	line   bytes.Buffer
 }
 
 func (c *caster) head(h *Head, opts CastOptions) error {
@@ -111,13 +112,27 @@ func (c *caster) event(e *Event) error {
 	case EventProgram:
 		return c.json([]any{seconds(e.Time), "m", string(e.Data)})
 	}
-	key := uint64(e.Kind)<<32 | uint64(e.Channel)
+	if e.Kind == EventInput && e.Participant != c.typist {
+		c.typist = e.Participant
+		if err := c.json([]any{seconds(e.Time), "m", typist(e.Participant)}); err != nil {
+			return err
+		}
+	}
+	key := uint64(e.Kind)<<48 | uint64(e.Participant)<<32 | uint64(e.Channel)
 	t := c.texts[key]
 	if t == nil {
 		t = &text{crlf: !c.tty && e.Kind == EventOutput}
 		c.texts[key] = t
 	}
 	return c.text(e.Time, e.Kind, t.add(e.Data))
+}
+
+// typist says who types from here on.
+func typist(num uint16) string {
+	if num == 0 {
+		return "the owner types"
+	}
+	return fmt.Sprintf("participant %d types", num)
 }
 
 func (c *caster) text(at time.Duration, kind EventKind, s string) error {
@@ -134,7 +149,7 @@ func (c *caster) text(at time.Duration, kind EventKind, s string) error {
 // finish writes what was left of incomplete characters.
 func (c *caster) finish() error {
 	for key, t := range c.texts {
-		if err := c.text(c.last, EventKind(key>>32), t.rest()); err != nil { //nolint:gosec // made above
+		if err := c.text(c.last, EventKind(key>>48), t.rest()); err != nil { //nolint:gosec // made above
 			return err
 		}
 	}

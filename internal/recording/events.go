@@ -16,8 +16,10 @@ type Event struct {
 	Kind EventKind
 	// Channel tells standard error from output where they are apart.
 	Channel uint32
-	Data    []byte      // of input, output and programs; valid until the next event is asked for
-	Size    wire.Resize // of a resize
+	// Participant is who typed input: 0 is the session's owner.
+	Participant uint16
+	Data        []byte      // of input, output and programs; valid until the next event is asked for
+	Size        wire.Resize // of a resize
 }
 
 // EventKind is the kind of an Event.
@@ -200,7 +202,7 @@ func (e *Events) frame(ev *Event, r *Record) (params bool) {
 		return h.FIN()
 	case len(r.Payload) == 0:
 	case r.Side == sess.SideClient && h.Channel == wire.ChannelMain:
-		ev.Kind, ev.Channel, ev.Data = EventInput, h.Channel, r.Payload
+		ev.Kind, ev.Channel, ev.Participant, ev.Data = EventInput, h.Channel, h.Participant, r.Payload
 	case r.Side == sess.SideAgent && h.Channel == wire.ChannelEchoed:
 		if ev.Data = e.echoed.add(r.Payload); len(ev.Data) > 0 {
 			ev.Kind, ev.Channel = EventInput, wire.ChannelMain

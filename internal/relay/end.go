@@ -191,9 +191,6 @@ func (s *session) close() {
 	if s.freeing != nil {
 		s.freeing.Stop()
 	}
-	if s.paused != nil {
-		s.paused.Stop()
-	}
 	over := s.over()
 	s.mu.Unlock()
 	if over {

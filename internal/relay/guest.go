@@ -56,12 +56,12 @@ func (r *Relay) joinGuest(j Join, c *link.Conn) {
 	if err != nil {
 		r.log.Debug("guest's connection over", "session", j.Session, "participant", g.num, "err", err)
 	}
+	if s.unlist(g) { // before the writer has ended, which may be in the middle of a screen
+		s.call(s.guestHere(g, false, onPurpose))
+	}
 	close(g.gone)
 	c.Close()
 	<-writer
-	if s.unlist(g) {
-		s.call(s.guestHere(g, false, onPurpose))
-	}
 }
 
 // admit takes g in, in place of an older connection of the same participant. It reports false when g is not wanted.

@@ -52,8 +52,8 @@ type Broker interface {
 	// Guest says that the connection of a participant beside the owner came or went, and whether they left on purpose. An
 	// error that is sess.ErrEnded or sess.ErrDenied says that they should not be here.
 	Guest(ctx context.Context, org sess.OrgID, id sess.SessionID, num uint16, gen uint64, here, left bool) error
-	// Moderated says that a session which needs moderators goes on, or stands still for there are too few.
-	Moderated(ctx context.Context, org sess.OrgID, id sess.SessionID, going bool) error
+	// Moderated says of a session that needs moderators how many are lacking: it stands still, or, with 0, goes on.
+	Moderated(ctx context.Context, org sess.OrgID, id sess.SessionID, lacking int) error
 	// Recorded states the recording of a session.
 	Recorded(ctx context.Context, org sess.OrgID, id sess.SessionID, how sess.Recorded) error
 }
@@ -387,8 +387,9 @@ type session struct {
 	end     *wire.EndFrame // set by Cut
 	status  *sess.Exit     // how the process ended, once it is on record
 
-	need   int         // moderators that have to be there
-	paused *time.Timer // they are not: when it runs out the session ends; nil: it is not paused
+	need    int  // moderators that have to be there
+	lacked  int  // so many were lacking when the broker was told last
+	settled bool // the broker was told
 
 	guests  []*guest           // participants beside the owner who are connected
 	typists map[uint16]*typist // the input streams of peers, by participant

@@ -51,8 +51,8 @@ func (s *session) join(p *party, j Join) bool {
 	}
 	s.parties[i] = p
 	s.need = max(s.need, j.Moderators)
-	if lacks := s.lacking(); lacks > 0 && p.side == sess.SideClient && s.paused != nil {
-		s.tellWaiting(lacks)
+	if p.side == sess.SideClient {
+		s.settled = s.settled && s.lacked == 0 // an owner who comes is told what it waits for
 	}
 	if p.side == sess.SideClient {
 		s.free = false
@@ -155,8 +155,8 @@ func (s *session) hello(p *party, payload []byte) error {
 		}
 		p.hello = &h
 		if o := s.other(p); o != nil && o.hello != nil {
-			if lacks := s.lacking(); lacks > 0 {
-				s.pause(lacks)
+			if !s.mayRun() {
+				s.newRound()
 				return nil
 			}
 			s.begin()
@@ -203,7 +203,7 @@ func (s *session) begin() {
 
 // tryGo lets go who can; the caller holds mu.
 func (s *session) tryGo() {
-	if s.lacking() > 0 || s.overreached() {
+	if !s.mayRun() || s.overreached() {
 		return // it stands still
 	}
 	for i, p := range s.parties {

@@ -182,7 +182,7 @@ func (w *world) Exited(_ context.Context, _ sess.OrgID, _ sess.SessionID, epoch 
 }
 
 // Moderated implements relay.Broker.
-func (w *world) Moderated(context.Context, sess.OrgID, sess.SessionID, bool) error { return nil }
+func (w *world) Moderated(context.Context, sess.OrgID, sess.SessionID, int) error { return nil }
 
 // Delivered implements relay.Broker.
 func (w *world) Delivered(context.Context, sess.OrgID, sess.SessionID, uint64) error { return nil }

@@ -29,6 +29,8 @@ const (
 	ControlNoLinks      Control = "no_links"
 	ControlModerators   Control = "moderators"
 	ControlRecipients   Control = "recipients"
+	ControlModWait      Control = "moderator_wait_seconds"
+	ControlEndUnmod     Control = "end_unmoderated"
 )
 
 // Bounds of controls. Times are told to the second, and looked at once a second.
@@ -40,11 +42,15 @@ const (
 	MaxLease      = MaxGrace + LeaseExtra
 	MaxAtATime    = 10000 // sessions, or connections
 	MaxModerators = 16
+	MaxModWait    = 24 * time.Hour
 )
 
 // LeaseExtra is by how much the lease of a session is longer than its grace, where no control says otherwise: a server that lives
 // decides first.
 const LeaseExtra = time.Minute
+
+// ModeratorWait is for how long a session stands still for want of moderators before it ends, where no role says.
+const ModeratorWait = 10 * time.Minute
 
 // SourceOrg is where a control comes from that is set for the whole organisation. From a role it is "role/NAME".
 const SourceOrg = "organisation"
@@ -102,6 +108,9 @@ func (c Controls) Grace(kind Kind) time.Duration {
 func (c Controls) Lease(kind Kind) time.Duration {
 	return orDefault(c.LeaseSeconds, c.Grace(kind)+LeaseExtra)
 }
+
+// ModWait is for how long a session stands still for want of moderators before it ends.
+func (c Controls) ModWait() time.Duration { return orDefault(c.ModeratorWaitSeconds, ModeratorWait) }
 
 // RecordingMode is whether such sessions are recorded, never empty.
 func (c Controls) RecordingMode() RecordingMode {
@@ -191,7 +200,9 @@ func (e *Effective) tighten(c Controls, source func(Control) string) bool {
 	less(&e.GraceSeconds, c.GraceSeconds, ControlGrace)
 	less(&e.Sessions, c.Sessions, ControlSessions)
 	less(&e.Connections, c.Connections, ControlConnections)
+	less(&e.ModeratorWaitSeconds, c.ModeratorWaitSeconds, ControlModWait)
 	yes(&e.EndWithLogin, c.EndWithLogin, ControlEndWithLogin)
+	yes(&e.EndUnmoderated, c.EndUnmoderated, ControlEndUnmod)
 	yes(&e.NoLinks, c.NoLinks, ControlNoLinks)
 	if c.Moderators > e.Moderators {
 		e.Moderators, changed = c.Moderators, true
@@ -236,7 +247,12 @@ func (c Controls) Check() error {
 		name    string
 		seconds int64
 		most    time.Duration
-	}{{"the idle timeout", c.IdleSeconds, MaxIdle}, {"the longest duration", c.MaxSeconds, MaxDuration}, {"the grace", c.GraceSeconds, MaxGrace}} {
+	}{
+		{"the idle timeout", c.IdleSeconds, MaxIdle},
+		{"the longest duration", c.MaxSeconds, MaxDuration},
+		{"the grace", c.GraceSeconds, MaxGrace},
+		{"the wait for moderators", c.ModeratorWaitSeconds, MaxModWait},
+	} {
 		if x.seconds < 0 || x.seconds > int64(x.most/time.Second) {
 			return bad("write it like 15m or 12h; none takes the limit away", "%s can be 1s to %s", x.name, FormatDuration(x.most))
 		}

@@ -111,7 +111,9 @@ type Controls struct {
 	// Recipients are the public keys that recordings are encrypted to; none: they are not. Of an organisation alone.
 	Recipients []string `json:"recipients,omitempty"`
 
-	Moderators int64 `json:"moderators,omitempty"` // so many have to be there for a session to run
+	Moderators           int64 `json:"moderators,omitempty"`             // so many have to be there for a session to run
+	ModeratorWaitSeconds int64 `json:"moderator_wait_seconds,omitempty"` // for so long it stands still without them, then it ends; 0: ModeratorWait
+	EndUnmoderated       bool  `json:"end_unmoderated,omitempty"`        // it ends when one of them leaves, rather than stand still
 }
 
 // RecordingMode says whether a session is recorded.

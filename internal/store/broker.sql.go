@@ -119,7 +119,7 @@ func (q *Queries) GetNode(ctx context.Context, id sess.NodeID) (Node, error) {
 }
 
 const getSession = `-- name: GetSession :one
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND id = $2
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, unmoderated_until, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND id = $2
 `
 
 func (q *Queries) GetSession(ctx context.Context, org sess.OrgID, iD sess.SessionID) (Session, error) {
@@ -170,6 +170,7 @@ func (q *Queries) GetSession(ctx context.Context, org sess.OrgID, iD sess.Sessio
 		&i.RecProblem,
 		&i.MFAAt,
 		&i.IDP,
+		&i.UnmoderatedUntil,
 		&i.Host,
 		&i.AgentVersion,
 		&i.IDPName,
@@ -190,7 +191,7 @@ func (q *Queries) GetSession(ctx context.Context, org sess.OrgID, iD sess.Sessio
 }
 
 const getSessionByID = `-- name: GetSessionByID :one
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE id = $1
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, unmoderated_until, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE id = $1
 `
 
 // Whoever resumes by the session's key is known by nothing else yet; its signature is checked against the row.
@@ -242,6 +243,7 @@ func (q *Queries) GetSessionByID(ctx context.Context, id sess.SessionID) (Sessio
 		&i.RecProblem,
 		&i.MFAAt,
 		&i.IDP,
+		&i.UnmoderatedUntil,
 		&i.Host,
 		&i.AgentVersion,
 		&i.IDPName,
@@ -501,14 +503,15 @@ func (q *Queries) InsertTicket(ctx context.Context, arg InsertTicketParams) erro
 }
 
 const listExpiredSessionsOfNode = `-- name: ListExpiredSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, unmoderated_until, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session
 WHERE node = $1 AND state <> 'ended'
   AND ((state = 'pending' AND created_at <= CAST($2 AS BIGINT))
-       OR (state = 'detached' AND detached_at + grace_ms * 1000 <= CAST($3 AS BIGINT)))
+       OR (state = 'detached' AND detached_at + grace_ms * 1000 <= CAST($3 AS BIGINT))
+       OR unmoderated_until <= CAST($3 AS BIGINT))
 ORDER BY id
 `
 
-// Pending or detached, and for too long by the clock alone, of all organisations; the caller looks again.
+// Pending, detached or without moderators, and for too long by the clock alone, of all organisations; the caller looks again.
 func (q *Queries) ListExpiredSessionsOfNode(ctx context.Context, node sess.NodeID, pendingSince int64, now int64) ([]Session, error) {
 	rows, err := q.db.QueryContext(ctx, listExpiredSessionsOfNode, node, pendingSince, now)
 	if err != nil {
@@ -563,6 +566,7 @@ func (q *Queries) ListExpiredSessionsOfNode(ctx context.Context, node sess.NodeI
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,
@@ -593,7 +597,7 @@ func (q *Queries) ListExpiredSessionsOfNode(ctx context.Context, node sess.NodeI
 }
 
 const listLingeringSessionsOfNode = `-- name: ListLingeringSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE node = $1 AND state = 'ended' AND end_reason = 'exit' AND delivered_at IS NULL AND ended_at > $2 ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, unmoderated_until, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE node = $1 AND state = 'ended' AND end_reason = 'exit' AND delivered_at IS NULL AND ended_at > $2 ORDER BY id
 `
 
 // Ended by exit and not delivered yet, of all organisations.
@@ -651,6 +655,7 @@ func (q *Queries) ListLingeringSessionsOfNode(ctx context.Context, node sess.Nod
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,
@@ -681,7 +686,7 @@ func (q *Queries) ListLingeringSessionsOfNode(ctx context.Context, node sess.Nod
 }
 
 const listLiveSessionsOfCredential = `-- name: ListLiveSessionsOfCredential :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND credential_id = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, unmoderated_until, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND credential_id = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.OrgID, credentialID string) ([]Session, error) {
@@ -738,6 +743,7 @@ func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.Org
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,
@@ -768,7 +774,7 @@ func (q *Queries) ListLiveSessionsOfCredential(ctx context.Context, org sess.Org
 }
 
 const listLiveSessionsOfInstance = `-- name: ListLiveSessionsOfInstance :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND instance = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, unmoderated_until, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND instance = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID, instance sess.InstanceID) ([]Session, error) {
@@ -825,6 +831,7 @@ func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,
@@ -855,7 +862,7 @@ func (q *Queries) ListLiveSessionsOfInstance(ctx context.Context, org sess.OrgID
 }
 
 const listLiveSessionsOfNode = `-- name: ListLiveSessionsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE node = $1 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, unmoderated_until, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE node = $1 AND state <> 'ended' ORDER BY id
 `
 
 // Of all organisations: what this server looks after.
@@ -913,6 +920,7 @@ func (q *Queries) ListLiveSessionsOfNode(ctx context.Context, node sess.NodeID) 
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,
@@ -943,7 +951,7 @@ func (q *Queries) ListLiveSessionsOfNode(ctx context.Context, node sess.NodeID) 
 }
 
 const listLiveSessionsOfUser = `-- name: ListLiveSessionsOfUser :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND user_id = $2 AND state <> 'ended' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, unmoderated_until, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND user_id = $2 AND state <> 'ended' ORDER BY id
 `
 
 func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, userID sess.UserID) ([]Session, error) {
@@ -1000,6 +1008,7 @@ func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, us
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,
@@ -1030,7 +1039,7 @@ func (q *Queries) ListLiveSessionsOfUser(ctx context.Context, org sess.OrgID, us
 }
 
 const listSessionsByPrefix = `-- name: ListSessionsByPrefix :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND id LIKE CAST($2 AS TEXT) ORDER BY created_at DESC, id DESC LIMIT 20
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, unmoderated_until, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND id LIKE CAST($2 AS TEXT) ORDER BY created_at DESC, id DESC LIMIT 20
 `
 
 // Sessions whose id begins so, newest first; for names that people shorten.
@@ -1088,6 +1097,7 @@ func (q *Queries) ListSessionsByPrefix(ctx context.Context, org sess.OrgID, patt
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,
@@ -1118,7 +1128,7 @@ func (q *Queries) ListSessionsByPrefix(ctx context.Context, org sess.OrgID, patt
 }
 
 const listUnclosedRecordingsOfNode = `-- name: ListUnclosedRecordingsOfNode :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE node = $1 AND state = 'ended' AND recording = 'recording' ORDER BY id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, unmoderated_until, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE node = $1 AND state = 'ended' AND recording = 'recording' ORDER BY id
 `
 
 // Ended, with a recording that was never completed, of all organisations.
@@ -1176,6 +1186,7 @@ func (q *Queries) ListUnclosedRecordingsOfNode(ctx context.Context, node sess.No
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,
@@ -1206,7 +1217,7 @@ func (q *Queries) ListUnclosedRecordingsOfNode(ctx context.Context, node sess.No
 }
 
 const lockSession = `-- name: LockSession :one
-UPDATE session SET state = state WHERE org = $1 AND id = $2 RETURNING org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why
+UPDATE session SET state = state WHERE org = $1 AND id = $2 RETURNING org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, unmoderated_until, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why
 `
 
 // The row as it is now, held against other writers until the end of the transaction. Every change of a session begins
@@ -1259,6 +1270,7 @@ func (q *Queries) LockSession(ctx context.Context, org sess.OrgID, iD sess.Sessi
 		&i.RecProblem,
 		&i.MFAAt,
 		&i.IDP,
+		&i.UnmoderatedUntil,
 		&i.Host,
 		&i.AgentVersion,
 		&i.IDPName,

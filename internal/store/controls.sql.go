@@ -189,7 +189,7 @@ func (q *Queries) ListCredentialsOfNode(ctx context.Context, node sess.NodeID) (
 }
 
 const listHeldConnections = `-- name: ListHeldConnections :many
-SELECT s.id, s.kind, s.instance_name, c.since FROM connection c JOIN session s ON s.org = c.org AND s.id = c.session
+SELECT s.id, s.kind, s.instance_name, s.user_name, c.num, c.since FROM connection c JOIN session s ON s.org = c.org AND s.id = c.session
 WHERE c.org = $1 AND c.user_id = $2 ORDER BY c.since, c.session LIMIT $3
 `
 
@@ -197,6 +197,8 @@ type ListHeldConnectionsRow struct {
 	ID           sess.SessionID
 	Kind         sess.Kind
 	InstanceName string
+	UserName     string
+	Num          int64
 	Since        int64
 }
 
@@ -214,6 +216,8 @@ func (q *Queries) ListHeldConnections(ctx context.Context, org sess.OrgID, userI
 			&i.ID,
 			&i.Kind,
 			&i.InstanceName,
+			&i.UserName,
+			&i.Num,
 			&i.Since,
 		); err != nil {
 			return nil, err
@@ -230,7 +234,7 @@ func (q *Queries) ListHeldConnections(ctx context.Context, org sess.OrgID, userI
 }
 
 const listHeldSessions = `-- name: ListHeldSessions :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND user_id = $2 AND state <> 'ended' ORDER BY created_at, id LIMIT $3
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, unmoderated_until, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND user_id = $2 AND state <> 'ended' ORDER BY created_at, id LIMIT $3
 `
 
 // The live sessions of a user, oldest first, for those who have to end one.
@@ -288,6 +292,7 @@ func (q *Queries) ListHeldSessions(ctx context.Context, org sess.OrgID, userID s
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,

@@ -12,7 +12,7 @@ import (
 )
 
 const listSessionsOfDeadKeys = `-- name: ListSessionsOfDeadKeys :many
-SELECT s.org, s.id, s.kind, s.state, s.instance, s.instance_name, s.project, s.hostname, s.instance_addr, s.user_id, s.user_name, s.credential, s.credential_id, s.client_addr, s.os_user, s.reason, s.command, s.tty, s.owner_key, s.former_keys, s.node, s.epoch, s.client_minted, s.client_redeemed, s.agent_minted, s.agent_redeemed, s.grace_ms, s.created_at, s.started_at, s.owner_at, s.detached_at, s.ended_at, s.end_reason, s.ended_by, s.end_message, s.exit, s.delivered_at, s.recording, s.rec_bytes, s.rec_stored, s.rec_digest, s.rec_problem, s.mfa_at, s.idp, s.host, s.agent_version, s.idp_name, s.ran_as, s.tags, s.bytes_in, s.bytes_out, s.bytes_err, s.cpu_us, s.mem_peak, s.controls, s.lease_ms, s.rec_held_at, s.rec_held_by, s.rec_held_why FROM session s
+SELECT s.org, s.id, s.kind, s.state, s.instance, s.instance_name, s.project, s.hostname, s.instance_addr, s.user_id, s.user_name, s.credential, s.credential_id, s.client_addr, s.os_user, s.reason, s.command, s.tty, s.owner_key, s.former_keys, s.node, s.epoch, s.client_minted, s.client_redeemed, s.agent_minted, s.agent_redeemed, s.grace_ms, s.created_at, s.started_at, s.owner_at, s.detached_at, s.ended_at, s.end_reason, s.ended_by, s.end_message, s.exit, s.delivered_at, s.recording, s.rec_bytes, s.rec_stored, s.rec_digest, s.rec_problem, s.mfa_at, s.idp, s.unmoderated_until, s.host, s.agent_version, s.idp_name, s.ran_as, s.tags, s.bytes_in, s.bytes_out, s.bytes_err, s.cpu_us, s.mem_peak, s.controls, s.lease_ms, s.rec_held_at, s.rec_held_by, s.rec_held_why FROM session s
 JOIN api_key k ON k.org = s.org AND k.id = s.credential_id
 JOIN member m ON m.org = k.org AND m.user_id = k.user_id
 WHERE s.node = $1 AND s.state <> 'ended' AND s.credential = 'api_key'
@@ -80,6 +80,7 @@ func (q *Queries) ListSessionsOfDeadKeys(ctx context.Context, node sess.NodeID, 
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,

@@ -421,7 +421,7 @@ func (q *Queries) ListLabelsOfOrg(ctx context.Context, org sess.OrgID) ([]ListLa
 }
 
 const listLiveSessionsOfOrg = `-- name: ListLiveSessionsOfOrg :many
-SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND node = $2 AND state <> 'ended' ORDER BY created_at, id
+SELECT org, id, kind, state, instance, instance_name, project, hostname, instance_addr, user_id, user_name, credential, credential_id, client_addr, os_user, reason, command, tty, owner_key, former_keys, node, epoch, client_minted, client_redeemed, agent_minted, agent_redeemed, grace_ms, created_at, started_at, owner_at, detached_at, ended_at, end_reason, ended_by, end_message, exit, delivered_at, recording, rec_bytes, rec_stored, rec_digest, rec_problem, mfa_at, idp, unmoderated_until, host, agent_version, idp_name, ran_as, tags, bytes_in, bytes_out, bytes_err, cpu_us, mem_peak, controls, lease_ms, rec_held_at, rec_held_by, rec_held_why FROM session WHERE org = $1 AND node = $2 AND state <> 'ended' ORDER BY created_at, id
 `
 
 // What a node looks after of one org.
@@ -479,6 +479,7 @@ func (q *Queries) ListLiveSessionsOfOrg(ctx context.Context, org sess.OrgID, nod
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,

@@ -128,7 +128,7 @@ func (q *Queries) ListUsersCalled(ctx context.Context, org sess.OrgID, ref strin
 }
 
 const pageLiveSessions = `-- name: PageLiveSessions :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.unmoderated_until, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND session.state <> 'ended' AND CAST($2 AS TEXT) = '' AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -235,6 +235,7 @@ func (q *Queries) PageLiveSessions(ctx context.Context, arg PageLiveSessionsPara
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,
@@ -266,7 +267,7 @@ func (q *Queries) PageLiveSessions(ctx context.Context, arg PageLiveSessionsPara
 
 const pageSessions = `-- name: PageSessions :many
 
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.unmoderated_until, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND CAST($2 AS TEXT) = '' AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -376,6 +377,7 @@ func (q *Queries) PageSessions(ctx context.Context, arg PageSessionsParams) ([]S
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,
@@ -406,7 +408,7 @@ func (q *Queries) PageSessions(ctx context.Context, arg PageSessionsParams) ([]S
 }
 
 const pageSessionsOfInstance = `-- name: PageSessionsOfInstance :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.unmoderated_until, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND session.instance = CAST($2 AS TEXT) AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -513,6 +515,7 @@ func (q *Queries) PageSessionsOfInstance(ctx context.Context, arg PageSessionsOf
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,
@@ -543,7 +546,7 @@ func (q *Queries) PageSessionsOfInstance(ctx context.Context, arg PageSessionsOf
 }
 
 const pageSessionsOfProject = `-- name: PageSessionsOfProject :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.unmoderated_until, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND session.project = CAST($2 AS TEXT) AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -650,6 +653,7 @@ func (q *Queries) PageSessionsOfProject(ctx context.Context, arg PageSessionsOfP
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,
@@ -680,7 +684,7 @@ func (q *Queries) PageSessionsOfProject(ctx context.Context, arg PageSessionsOfP
 }
 
 const pageSessionsOfTag = `-- name: PageSessionsOfTag :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session_tag tag JOIN session ON session.org = tag.org AND session.id = tag.session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.unmoderated_until, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session_tag tag JOIN session ON session.org = tag.org AND session.id = tag.session
 WHERE tag.org = $1 AND session.org = tag.org AND tag.name = CAST($2 AS TEXT) AND tag.value = CAST($3 AS TEXT)
   AND (tag.created_at, tag.session) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND tag.created_at >= CAST($6 AS BIGINT)
@@ -787,6 +791,7 @@ func (q *Queries) PageSessionsOfTag(ctx context.Context, arg PageSessionsOfTagPa
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,
@@ -817,7 +822,7 @@ func (q *Queries) PageSessionsOfTag(ctx context.Context, arg PageSessionsOfTagPa
 }
 
 const pageSessionsOfUser = `-- name: PageSessionsOfUser :many
-SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.unmoderated_until, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
 WHERE session.org = $1 AND session.user_id = CAST($2 AS TEXT) AND CAST($3 AS TEXT) = ''
   AND (session.created_at, session.id) < (CAST($4 AS BIGINT), CAST($5 AS TEXT))
   AND session.created_at >= CAST($6 AS BIGINT)
@@ -924,6 +929,130 @@ func (q *Queries) PageSessionsOfUser(ctx context.Context, arg PageSessionsOfUser
 			&i.RecProblem,
 			&i.MFAAt,
 			&i.IDP,
+			&i.UnmoderatedUntil,
+			&i.Host,
+			&i.AgentVersion,
+			&i.IDPName,
+			&i.RanAs,
+			&i.Tags,
+			&i.BytesIn,
+			&i.BytesOut,
+			&i.BytesErr,
+			&i.CPUMicros,
+			&i.MemPeak,
+			&i.Controls,
+			&i.LeaseMS,
+			&i.RecHeldAt,
+			&i.RecHeldBy,
+			&i.RecHeldWhy,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const pageSharedSessions = `-- name: PageSharedSessions :many
+SELECT session.org, session.id, session.kind, session.state, session.instance, session.instance_name, session.project, session.hostname, session.instance_addr, session.user_id, session.user_name, session.credential, session.credential_id, session.client_addr, session.os_user, session.reason, session.command, session.tty, session.owner_key, session.former_keys, session.node, session.epoch, session.client_minted, session.client_redeemed, session.agent_minted, session.agent_redeemed, session.grace_ms, session.created_at, session.started_at, session.owner_at, session.detached_at, session.ended_at, session.end_reason, session.ended_by, session.end_message, session.exit, session.delivered_at, session.recording, session.rec_bytes, session.rec_stored, session.rec_digest, session.rec_problem, session.mfa_at, session.idp, session.unmoderated_until, session.host, session.agent_version, session.idp_name, session.ran_as, session.tags, session.bytes_in, session.bytes_out, session.bytes_err, session.cpu_us, session.mem_peak, session.controls, session.lease_ms, session.rec_held_at, session.rec_held_by, session.rec_held_why FROM session
+WHERE session.org = $1 AND session.state <> 'ended'
+  AND (session.created_at, session.id) < (CAST($2 AS BIGINT), CAST($3 AS TEXT))
+  AND session.created_at >= CAST($4 AS BIGINT)
+  AND (CAST($5 AS TEXT) = '' OR session.kind = CAST($5 AS TEXT))
+  AND (CAST($6 AS TEXT) = '' OR session.project = CAST($6 AS TEXT))
+  AND session.id LIKE CAST($7 AS TEXT)
+  AND session.id IN (SELECT session_share.session FROM session_share
+    WHERE session_share.org = $1 AND session_share.user_id = $8 AND revoked_at IS NULL AND expires_at > $9)
+ORDER BY session.created_at DESC, session.id DESC
+LIMIT $10
+`
+
+type PageSharedSessionsParams struct {
+	Org       sess.OrgID
+	BeforeAt  int64
+	BeforeID  string
+	Since     int64
+	OfKind    string
+	OfProject string
+	Pattern   string
+	WithUser  sess.UserID
+	Now       int64
+	Page      int32
+}
+
+// Live ones that are shared with a user now.
+func (q *Queries) PageSharedSessions(ctx context.Context, arg PageSharedSessionsParams) ([]Session, error) {
+	rows, err := q.db.QueryContext(ctx, pageSharedSessions,
+		arg.Org,
+		arg.BeforeAt,
+		arg.BeforeID,
+		arg.Since,
+		arg.OfKind,
+		arg.OfProject,
+		arg.Pattern,
+		arg.WithUser,
+		arg.Now,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Session{}
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(
+			&i.Org,
+			&i.ID,
+			&i.Kind,
+			&i.State,
+			&i.Instance,
+			&i.InstanceName,
+			&i.Project,
+			&i.Hostname,
+			&i.InstanceAddr,
+			&i.UserID,
+			&i.UserName,
+			&i.Credential,
+			&i.CredentialID,
+			&i.ClientAddr,
+			&i.OSUser,
+			&i.Reason,
+			&i.Command,
+			&i.Tty,
+			&i.OwnerKey,
+			&i.FormerKeys,
+			&i.Node,
+			&i.Epoch,
+			&i.ClientMinted,
+			&i.ClientRedeemed,
+			&i.AgentMinted,
+			&i.AgentRedeemed,
+			&i.GraceMS,
+			&i.CreatedAt,
+			&i.StartedAt,
+			&i.OwnerAt,
+			&i.DetachedAt,
+			&i.EndedAt,
+			&i.EndReason,
+			&i.EndedBy,
+			&i.EndMessage,
+			&i.Exit,
+			&i.DeliveredAt,
+			&i.Recording,
+			&i.RecBytes,
+			&i.RecStored,
+			&i.RecDigest,
+			&i.RecProblem,
+			&i.MFAAt,
+			&i.IDP,
+			&i.UnmoderatedUntil,
 			&i.Host,
 			&i.AgentVersion,
 			&i.IDPName,

@@ -470,6 +470,39 @@ func (q *Queries) ListGuestsOfUser(ctx context.Context, org sess.OrgID, userID s
 	return items, nil
 }
 
+const listOrgsOfSharesOver = `-- name: ListOrgsOfSharesOver :many
+SELECT DISTINCT participant.org FROM participant
+JOIN session ON session.org = participant.org AND session.id = participant.session
+JOIN session_share ON session_share.org = participant.org AND session_share.session = participant.session
+  AND session_share.user_id = participant.user_id
+WHERE session.node = $1 AND participant.left_at IS NULL
+  AND session_share.expires_at > $2 AND session_share.expires_at <= $3
+`
+
+// Organisations with somebody in a session of a node that was shared with them until a moment ago: after one time, up to another.
+func (q *Queries) ListOrgsOfSharesOver(ctx context.Context, node sess.NodeID, after int64, upto int64) ([]sess.OrgID, error) {
+	rows, err := q.db.QueryContext(ctx, listOrgsOfSharesOver, node, after, upto)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []sess.OrgID{}
+	for rows.Next() {
+		var org sess.OrgID
+		if err := rows.Scan(&org); err != nil {
+			return nil, err
+		}
+		items = append(items, org)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const listParticipants = `-- name: ListParticipants :many
 SELECT org, session, num, role, user_id, user_name, credential, credential_id, client_addr, created_at, joined_at, left_at, left_reason, client_key, mfa_at, idp, minted, redeemed, asked_at, answered_at, here_at, away_at FROM participant WHERE org = $1 AND session = $2 ORDER BY num
 `
@@ -687,5 +720,15 @@ func (q *Queries) SaveParticipant(ctx context.Context, arg SaveParticipantParams
 		arg.HereAt,
 		arg.AwayAt,
 	)
+	return err
+}
+
+const setUnmoderated = `-- name: SetUnmoderated :exec
+UPDATE session SET unmoderated_until = $3 WHERE org = $1 AND id = $2
+`
+
+// The caller holds the row by LockSession.
+func (q *Queries) SetUnmoderated(ctx context.Context, org sess.OrgID, iD sess.SessionID, unmoderatedUntil *int64) error {
+	_, err := q.db.ExecContext(ctx, setUnmoderated, org, iD, unmoderatedUntil)
 	return err
 }

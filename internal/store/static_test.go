@@ -49,6 +49,7 @@ var everyOrg = map[string]string{
 
 	"ListLiveSessionsOfNode":       "a node looks after the sessions it relays, of all orgs",
 	"ListLingeringSessionsOfNode":  "a node looks after the sessions it relays, of all orgs",
+	"ListOrgsOfSharesOver":         "a node looks after who is in the sessions it relays, of all orgs",
 	"ListGuestsOfNode":             "a node looks after who is in the sessions it relays, of all orgs",
 	"ListUnclosedRecordingsOfNode": "a node looks after the sessions it relays, of all orgs",
 	"ListRulesOfNode":              "a node looks again at the sessions it relays, of all orgs, when what decides changed",

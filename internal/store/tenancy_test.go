@@ -32,6 +32,8 @@ var queryArgs = map[string]any{
 	"PageSessionsOfUser.key": "usr_x", "PageSessionsOfUser.value": "", "PageSessionsOfUser.since": 0, "PageSessionsOfUser.state": "all", "PageSessionsOfUser.of_kind": "", "PageSessionsOfUser.of_project": "", "PageSessionsOfUser.pattern": "%", "PageSessionsOfUser.started_only": 0,
 	"PageSessionsOfInstance.key": "ins_x_ORG", "PageSessionsOfInstance.value": "", "PageSessionsOfInstance.since": 0, "PageSessionsOfInstance.state": "all", "PageSessionsOfInstance.of_kind": "", "PageSessionsOfInstance.of_project": "", "PageSessionsOfInstance.pattern": "%", "PageSessionsOfInstance.started_only": 0,
 	"PageSessionsOfTag.key": "v_name", "PageSessionsOfTag.value": "v_value", "PageSessionsOfTag.since": 0, "PageSessionsOfTag.state": "all", "PageSessionsOfTag.of_kind": "", "PageSessionsOfTag.of_project": "", "PageSessionsOfTag.pattern": "%", "PageSessionsOfTag.started_only": 0,
+	"PageSharedSessions.with_user": "usr_x", "PageSharedSessions.since": 0, "PageSharedSessions.of_kind": "", "PageSharedSessions.of_project": "", "PageSharedSessions.pattern": "%", "PageSharedSessions.now": 1,
+	"ListOrgsOfSharesOver.after": 0, "ListOrgsOfSharesOver.upto": timeExpires,
 	"ListUsersCalled.ref": "usr_x", "ListInstancesCalled.ref": "ins_x_ORG",
 	"InsertLock.id": "lck_new", "InsertBoxLock.id": "lck_new", "ListLocks.kind": "", "ListExpiredLocks.expires_at": timeExpires + 1,
 	"InsertParticipant.num": 2, "ListGuestsOfSessions.sessions": ",ses_x_ORG,", "OpenShare.id": "shr_open", "RevokeShares.person": "usr_x",

@@ -43,6 +43,8 @@ CREATE INDEX participant_here ON participant (org, session) WHERE left_at IS NUL
 
 -- Sharing: tickets of participants, and with whom the owner of a session shares it.
 ALTER TABLE ticket ADD COLUMN participant BIGINT NOT NULL DEFAULT 0; -- 0: the owner, or the agent
+-- Of a session that stands still for want of moderators: when it ends unless enough come.
+ALTER TABLE session ADD COLUMN unmoderated_until BIGINT;
 
 CREATE TABLE session_share (
     org        TEXT NOT NULL,
@@ -344,4 +346,5 @@ DROP TABLE connection;
 DROP TABLE participant;
 DROP TABLE org_former_name;
 DROP TABLE session_share;
+ALTER TABLE session DROP COLUMN unmoderated_until;
 ALTER TABLE ticket DROP COLUMN participant;

@@ -64,11 +64,12 @@ SELECT * FROM session WHERE node = $1 AND state = 'ended' AND end_reason = 'exit
 SELECT * FROM session WHERE node = $1 AND state = 'ended' AND recording = 'recording' ORDER BY id;
 
 -- name: ListExpiredSessionsOfNode :many
--- Pending or detached, and for too long by the clock alone, of all organisations; the caller looks again.
+-- Pending, detached or without moderators, and for too long by the clock alone, of all organisations; the caller looks again.
 SELECT * FROM session
 WHERE node = sqlc.arg(node) AND state <> 'ended'
   AND ((state = 'pending' AND created_at <= CAST(sqlc.arg(pending_since) AS BIGINT))
-       OR (state = 'detached' AND detached_at + grace_ms * 1000 <= CAST(sqlc.arg(now) AS BIGINT)))
+       OR (state = 'detached' AND detached_at + grace_ms * 1000 <= CAST(sqlc.arg(now) AS BIGINT))
+       OR unmoderated_until <= CAST(sqlc.arg(now) AS BIGINT))
 ORDER BY id;
 
 -- name: InsertSessionParams :exec

@@ -38,7 +38,7 @@ WHERE org = sqlc.arg(org) AND user_id = sqlc.arg(user_id) AND NOT (session = sql
 
 -- name: ListHeldConnections :many
 -- The sessions that a user is connected to, for those who have to leave one.
-SELECT s.id, s.kind, s.instance_name, c.since FROM connection c JOIN session s ON s.org = c.org AND s.id = c.session
+SELECT s.id, s.kind, s.instance_name, s.user_name, c.num, c.since FROM connection c JOIN session s ON s.org = c.org AND s.id = c.session
 WHERE c.org = $1 AND c.user_id = $2 ORDER BY c.since, c.session LIMIT $3;
 
 -- name: ListOtherNodes :many

@@ -116,6 +116,20 @@ WHERE tag.org = sqlc.arg(org) AND session.org = tag.org AND tag.name = CAST(sqlc
 ORDER BY tag.created_at DESC, tag.session DESC
 LIMIT sqlc.arg(page);
 
+-- name: PageSharedSessions :many
+-- Live ones that are shared with a user now.
+SELECT session.* FROM session
+WHERE session.org = sqlc.arg(org) AND session.state <> 'ended'
+  AND (session.created_at, session.id) < (CAST(sqlc.arg(before_at) AS BIGINT), CAST(sqlc.arg(before_id) AS TEXT))
+  AND session.created_at >= CAST(sqlc.arg(since) AS BIGINT)
+  AND (CAST(sqlc.arg(of_kind) AS TEXT) = '' OR session.kind = CAST(sqlc.arg(of_kind) AS TEXT))
+  AND (CAST(sqlc.arg(of_project) AS TEXT) = '' OR session.project = CAST(sqlc.arg(of_project) AS TEXT))
+  AND session.id LIKE CAST(sqlc.arg(pattern) AS TEXT)
+  AND session.id IN (SELECT session_share.session FROM session_share
+    WHERE session_share.org = sqlc.arg(org) AND session_share.user_id = sqlc.arg(with_user) AND revoked_at IS NULL AND expires_at > sqlc.arg(now))
+ORDER BY session.created_at DESC, session.id DESC
+LIMIT sqlc.arg(page);
+
 -- name: ListUsersCalled :many
 -- Of this id or name, deleted ones too.
 SELECT user_id FROM member WHERE org = sqlc.arg(org) AND (user_id = CAST(sqlc.arg(ref) AS TEXT) OR name = CAST(sqlc.arg(ref) AS TEXT)) ORDER BY user_id;

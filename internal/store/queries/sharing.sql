@@ -76,6 +76,19 @@ WHERE session_share.org = sqlc.arg(org) AND session_share.user_id = sqlc.arg(use
   AND session.state <> 'ended'
 ORDER BY session_share.created_at, session_share.id;
 
+-- name: ListOrgsOfSharesOver :many
+-- Organisations with somebody in a session of a node that was shared with them until a moment ago: after one time, up to another.
+SELECT DISTINCT participant.org FROM participant
+JOIN session ON session.org = participant.org AND session.id = participant.session
+JOIN session_share ON session_share.org = participant.org AND session_share.session = participant.session
+  AND session_share.user_id = participant.user_id
+WHERE session.node = sqlc.arg(node) AND participant.left_at IS NULL
+  AND session_share.expires_at > sqlc.arg(after) AND session_share.expires_at <= sqlc.arg(upto);
+
+-- name: SetUnmoderated :exec
+-- The caller holds the row by LockSession.
+UPDATE session SET unmoderated_until = $3 WHERE org = $1 AND id = $2;
+
 -- name: RevokeShares :execrows
 -- Of a session with a user; with nobody named, all of them, links not opened included.
 UPDATE session_share SET revoked_at = sqlc.arg(now)

@@ -1,0 +1,10 @@
+package recording
+
+import "github.com/sessctl/sess/internal/recording/vt"
+
+// Display is the screen of a terminal session as its output has it: output is written to it, and it draws the screen again, or a
+// part of it, on any terminal.
+type Display = vt.Terminal
+
+// NewDisplay makes a blank Display of a size in cells.
+func NewDisplay(cols, rows int) *Display { return vt.New(cols, rows) }
