@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/sessctl/sess/internal/api"
@@ -58,9 +59,10 @@ func guestAction(p store.Participant) policy.Action {
 
 // guestPrincipal is a guest as a principal, for decisions and events. The gate looks the member up.
 func guestPrincipal(p store.Participant) sess.Principal {
+	from, _ := netip.ParseAddr(p.ClientAddr) // we wrote it
 	return sess.Principal{
 		Org: p.Org, User: p.UserID, Name: p.UserName, Credential: p.Credential, CredentialID: p.CredentialID,
-		MFAAt: store.TimePtr(microsOf(p.MFAAt)), IDP: string(p.IDP),
+		MFAAt: store.TimePtr(microsOf(p.MFAAt)), IDP: string(p.IDP), Addr: from,
 	}
 }
 

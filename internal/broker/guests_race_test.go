@@ -26,7 +26,7 @@ func (w *world) crowd(s session, rounds int, meanwhile func()) {
 					err = w.enter(v)
 				}
 				switch {
-				case err == nil, errors.Is(err, sess.ErrEnded), errors.Is(err, sess.ErrDenied), errors.Is(err, sess.ErrNotFound):
+				case err == nil, errors.Is(err, sess.ErrEnded), errors.Is(err, sess.ErrDenied), errors.Is(err, sess.ErrNotFound), errors.Is(err, sess.ErrLimited):
 				default:
 					w.t.Errorf("%s: %v", who.Name, err)
 				}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/sessctl/sess/internal/gate"
@@ -84,7 +83,7 @@ func (s *Service) expireGuest(ctx context.Context, was store.Participant, now ti
 		if p.JoinedAt != nil && why != leftEnded {
 			told = p.UserName + " left"
 		}
-		return s.letGo(ctx, tx, *r, p, why, guestPrincipal(*p), "")
+		return s.letGo(ctx, tx, *r, p, why, sess.System(was.Org), "")
 	})
 	if err != nil {
 		return fmt.Errorf("let go of a participant: %w", err)
@@ -214,9 +213,5 @@ func (s *Service) againGuest(ctx context.Context, tx *store.Tx, again *gate.Agai
 	if err != nil && !isNotFound(err) {
 		return policy.Decision{}, fmt.Errorf("load instance: %w", err)
 	}
-	who := guestPrincipal(p)
-	if a, err := netip.ParseAddr(p.ClientAddr); err == nil {
-		who.Addr = a
-	}
-	return again.Decide(ctx, who, guestAction(p), on)
+	return again.Decide(ctx, guestPrincipal(p), guestAction(p), on)
 }

@@ -50,6 +50,7 @@ func TestPeerThroughFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.see("after a kill")
+	s.typ("clear\r") // of the owner's first row the word of the lost connection took the place
 	same(t, p, s)
 	r.agent.cut()
 	p.typ("echo at la''st\r")
