@@ -171,7 +171,7 @@ func (a *Agent) shutdown() {
 	}
 	a.mu.Unlock()
 	for _, s := range all {
-		s.hangup("the agent is stopping")
+		s.hangup("the agent is stopping", "")
 	}
 	began := time.Now()
 	for _, s := range all {

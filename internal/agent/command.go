@@ -73,6 +73,9 @@ func (s *session) command() {
 	s.mu.Lock()
 	s.exitedAt = time.Now()
 	ran := s.proc != nil
+	if exit.Reason == "" { // a shell that is told to end may end as if it had wanted to
+		exit.Reason = s.ordered
+	}
 	s.mu.Unlock()
 	if s.ctx.Err() != nil {
 		if errors.Is(context.Cause(s.ctx), errNoServer) {

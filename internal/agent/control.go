@@ -270,5 +270,5 @@ func (a *Agent) ordered(nonce string, m wire.Control) {
 		s.end(fmt.Errorf("ended by order: %s", o.Reason))
 		return
 	}
-	s.hangup("ended by order")
+	s.hangup("ended by order", o.Reason)
 }

@@ -43,10 +43,11 @@ type session struct {
 	mu sync.Mutex // protects the following
 	// proc is the process, once it runs.
 	proc     *process.Process
-	hungup   bool       // asked to end softly
-	conn     *link.Conn // the connection to a relay; nil: none stands
-	peer     bool       // a client is there
-	exitedAt time.Time  // when the process ended; zero: it has not
+	hungup   bool           // asked to end softly
+	ordered  sess.EndReason // why, if that was by order
+	conn     *link.Conn     // the connection to a relay; nil: none stands
+	peer     bool           // a client is there
+	exitedAt time.Time      // when the process ended; zero: it has not
 }
 
 func newSession(life context.Context, a *Agent, o wire.Offer, info sess.KindInfo, acc process.Account) *session {
@@ -91,10 +92,13 @@ func (s *session) run(first ticket) {
 func (s *session) end(cause error) { s.cancel(cause) }
 
 // hangup asks the session's processes to end, and kills them after hangupPatience. Output and status still flow.
-func (s *session) hangup(why string) {
+func (s *session) hangup(why string, order sess.EndReason) {
 	s.mu.Lock()
 	p, again := s.proc, s.hungup
 	s.hungup = true
+	if !again {
+		s.ordered = order
+	}
 	s.mu.Unlock()
 	if again {
 		return

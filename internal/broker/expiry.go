@@ -42,7 +42,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		err := s.tick(ctx)
 		if n%touchEvery == 0 {
-			err = errors.Join(err, s.touch(ctx), s.reconcile(ctx))
+			err = errors.Join(err, s.touch(ctx), s.reconcile(ctx), s.useLogins(ctx))
 		}
 		if n%purgeEvery == 0 {
 			err = errors.Join(err, s.purge(ctx))

@@ -33,6 +33,9 @@ func Looking(s *Service, org sess.OrgID) bool {
 	return s.looked.busy[org]
 }
 
+// UseLogins is what Run does now and then about logins.
+func UseLogins(ctx context.Context, s *Service) error { return s.useLogins(ctx) }
+
 // Reconcile is what Run does now and then about connections.
 func Reconcile(ctx context.Context, s *Service) error { return s.reconcile(ctx) }
 

@@ -127,17 +127,20 @@ func printable(s string) string {
 // why says what ended a process that did not end by itself, as far as that is known: its own timeout, or somebody's order,
 // which the agent carries out by a signal. It is nil for any other end.
 func (s *Session) why(ctx context.Context, x sess.Exit) error {
-	if x.Reason != "" {
+	switch {
+	case x.Reason == sess.EndTimeout, x.Reason == sess.EndLimit: // its own
 		return s.ended(wire.EndFrame{Reason: x.Reason, Exit: &x})
-	}
-	if x.Signal == "" && x.Status <= 128 {
+	case x.Reason == "" && x.Signal == "" && x.Status <= 128:
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	row, err := api.Call(ctx, s.client.API, api.GetSession, api.SessionRef{Session: string(s.ID)})
-	if err != nil || row.EndReason == "" || row.EndReason == sess.EndExit {
-		return nil // the status is the answer; more would have been nice
+	switch {
+	case err == nil && row.EndReason != "" && row.EndReason != sess.EndExit:
+		return s.ended(wire.EndFrame{Reason: row.EndReason, By: row.EndedBy, Message: row.EndMessage, Exit: &x})
+	case x.Reason != "":
+		return s.ended(wire.EndFrame{Reason: x.Reason, Exit: &x})
 	}
-	return s.ended(wire.EndFrame{Reason: row.EndReason, By: row.EndedBy, Message: row.EndMessage, Exit: &x})
+	return nil // the status is the answer; more would have been nice
 }

@@ -78,6 +78,25 @@ func TestOutputIsNoInput(t *testing.T) {
 	s.see("nothing was typed for 3s")
 }
 
+// TestToldThoughItEndsAsIfItWantedTo: some shells (fish, zsh) take the hang-up for a wish to leave, and their status says nothing of it.
+func TestToldThoughItEndsAsIfItWantedTo(t *testing.T) {
+	t.Parallel()
+	w := limited(t, "--idle-timeout", "3s")
+	s := w.sit(t, "start", "web-1", "--", "sh", "-c", "trap 'exit 0' HUP; echo up; while :; do sleep 0.05; done")
+	s.see("up")
+	id := w.live(t, s)
+	s.exits(255) // 0 would be a lie
+	s.see("the session was idle for too long: nothing was typed for 3s, the limit of the role hurried")
+	w.ended(t, id, sess.EndIdle)
+	s = w.sit(t, "start", "web-1", "--", "sh", "-c", "trap 'exit 1' HUP; echo up; while :; do sleep 0.05; done")
+	s.see("up")
+	if err := w.do("session", "end", w.live(t, s), "--reason", "deploy"); err != nil {
+		t.Fatal(err)
+	}
+	s.exits(1)
+	s.see("the session was ended by " + adminEmail + ": deploy")
+}
+
 // TestNoSlotLeaks: with room for one session and one connection, whatever is killed at whatever moment leaves room.
 func TestNoSlotLeaks(t *testing.T) {
 	t.Parallel()

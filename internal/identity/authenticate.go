@@ -138,20 +138,8 @@ func (s *Service) byKey(ctx context.Context, hash string, addr netip.Addr) (sess
 	return who, nil
 }
 
-// Touch notes that a login is in use, at most once a minute: a live session counts as use.
-func (s *Service) Touch(ctx context.Context, org sess.OrgID, id sess.LoginID) error {
-	now := s.now()
-	err := s.db.Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.TouchLogin(ctx, org, id, store.Micros(now), store.Micros(now.Add(-touchEvery)))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("note use of login: %w", err)
-	}
-	return nil
-}
-
-// touch is Touch for a person who asks for something themselves: that is an access, too.
+// touch notes, at most once a minute, that a person asks for something by a login: that is an access, too. The broker notes what
+// is typed in sessions.
 func (s *Service) touch(ctx context.Context, who sess.Principal, id sess.LoginID) error {
 	now, older := store.Micros(s.now()), store.Micros(s.now().Add(-touchEvery))
 	err := s.db.Write(ctx, func(tx *store.Tx) error {

@@ -48,7 +48,7 @@ type Exit struct {
 	// Message says why there was no process to exit (command not found, say); empty otherwise.
 	Message string `json:"message,omitempty"`
 	// Reason is EndTimeout when the agent ended it because its own timeout had passed, EndLimit when it failed and had run into
-	// one of Limits; empty otherwise.
+	// one of Limits, EndServerLost when its lease ran out, and the reason of the order by which somebody had it ended; empty otherwise.
 	Reason EndReason `json:"reason,omitempty"`
 	// What all its processes took, as far as the agent can tell; 0: not known.
 	CPUMicros int64 `json:"cpu_us,omitempty"`

@@ -400,3 +400,31 @@ func (q *Queries) SetSessionControls(ctx context.Context, org sess.OrgID, iD ses
 	)
 	return err
 }
+
+const useLogin = `-- name: UseLogin :execrows
+UPDATE login SET last_used_at = $1
+WHERE org = $2 AND id = $3 AND revoked_at IS NULL AND last_used_at < $4 AND last_used_at > $5
+`
+
+type UseLoginParams struct {
+	Now   int64
+	Org   sess.OrgID
+	ID    sess.LoginID
+	Older int64
+	After int64
+}
+
+// Notes a use, when the last noted one is older than older, of a login that was used after a moment: what is over stays over.
+func (q *Queries) UseLogin(ctx context.Context, arg UseLoginParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, useLogin,
+		arg.Now,
+		arg.Org,
+		arg.ID,
+		arg.Older,
+		arg.After,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}

@@ -61,3 +61,8 @@ JOIN org o ON o.id = s.org
 LEFT JOIN login l ON s.credential = 'login' AND l.org = s.org AND l.id = s.credential_id
 LEFT JOIN api_key k ON s.credential = 'api_key' AND k.org = s.org AND k.id = s.credential_id
 WHERE s.node = $1 AND s.state <> 'ended';
+
+-- name: UseLogin :execrows
+-- Notes a use, when the last noted one is older than older, of a login that was used after a moment: what is over stays over.
+UPDATE login SET last_used_at = sqlc.arg(now)
+WHERE org = sqlc.arg(org) AND id = sqlc.arg(id) AND revoked_at IS NULL AND last_used_at < sqlc.arg(older) AND last_used_at > sqlc.arg(after);
