@@ -135,3 +135,32 @@ func TestSecondLook(t *testing.T) {
 	w.recheck(false)
 	w.wantEnd(s.id, sess.EndLocked)
 }
+
+// TestLockWhileTheAgentIsAway: it is told of the end when it is back, whether it says what it runs, asks for a way in, or comes with a ticket
+// that was on its way.
+func TestLockWhileTheAgentIsAway(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		a := w.connect()
+		s := w.both(a)
+		a.send(wire.Control{T: wire.ControlWant, Session: s.id})
+		ticket := a.want(wire.ControlTicket).Ticket
+		w.present(s, 1, sess.SideAgent, false)
+		a.close()
+		// While it says hello: what it should be running was looked up before the lock.
+		late := w.dial(lists(s.id))
+		w.lock(sess.LockInstance, string(w.instance))
+		w.recheck(false)
+		w.wantEnd(s.id, sess.EndLocked)
+		late.close()
+
+		back := w.connect(lists(s.id))
+		if m := back.want(wire.ControlEnded); m.Session != s.id {
+			t.Errorf("told of %s", m.Session)
+		}
+		back.send(wire.Control{T: wire.ControlWant, Session: s.id})
+		back.want(wire.ControlEnded)
+		_, err := w.joinAgent(s, ticket)
+		wantCode(t, "the agent's ticket", err, sess.CodeEnded)
+	})
+}
