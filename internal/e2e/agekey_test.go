@@ -41,7 +41,8 @@ func ageKey(passphrase string) (file []byte, public string, err error) {
 	if err := w.Close(); err != nil {
 		return nil, "", err
 	}
-	return b.Bytes(), public, a.Close()
+	err = a.Close()
+	return b.Bytes(), public, err
 }
 
 // cmdAgekey makes the file NAME.key and sets $NAME, in capitals, to the public key.

@@ -97,6 +97,7 @@ func (j *Journal) flush(s *slot) error {
 		return err
 	}
 	j.seg.at += l.Size
+	j.lookBehind(s.number)
 	return nil
 }
 

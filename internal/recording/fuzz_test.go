@@ -13,14 +13,14 @@ import (
 	"github.com/sessctl/sess/internal/wire"
 )
 
-// sample gives a small recording: its stream form and its ring file.
-func sample(f *testing.F, final bool) (stream, ring []byte) {
+// sample gives a small recording, encrypted to ids: its stream form and its ring file.
+func sample(f *testing.F, final bool, ids ...recording.Identity) (stream, ring []byte) {
 	f.Helper()
 	path := f.TempDir()
 	d := openDir(f, path)
 	org := sess.OrgID("org_aaaaaaaaaaaaaaaa")
 	id := sess.SessionID("ses_aaaaaaaaaaaaaaaa")
-	j := openJournal(f, d, org, id)
+	j := openSealed(f, d, org, id, ids...)
 	appendData(f, j, sess.SideAgent, 1, 0, []byte("some output"))
 	appendData(f, j, sess.SideClient, 1, 0, []byte("input"))
 	if err := j.Mark(recording.MarkJoin, map[string]string{"who": "someone"}); err != nil {
@@ -44,13 +44,16 @@ func sample(f *testing.F, final bool) (stream, ring []byte) {
 }
 
 func FuzzStreamReader(f *testing.F) {
+	id := newIdentity(f)
 	for _, final := range []bool{false, true} {
-		stream, _ := sample(f, final)
-		f.Add(stream)
-		f.Add(stream[:len(stream)-3])
+		for _, ids := range [][]recording.Identity{nil, {id}} {
+			stream, _ := sample(f, final, ids...)
+			f.Add(stream)
+			f.Add(stream[:len(stream)-3])
+		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := recording.NewStreamReader(bytes.NewReader(b))
+		s, err := recording.NewStreamReader(bytes.NewReader(b), id)
 		if err != nil {
 			return
 		}
@@ -67,7 +70,7 @@ func FuzzStreamReader(f *testing.F) {
 		if rep := s.Report(); rep.State == "" {
 			t.Fatal("a recording without state")
 		}
-		if s, err = recording.NewStreamReader(bytes.NewReader(b)); err == nil {
+		if s, err = recording.NewStreamReader(bytes.NewReader(b)); err == nil { // as somebody who has no key
 			_ = recording.ExportCast(s, io.Discard, recording.CastOptions{Input: true})
 			_ = s.Close()
 		}

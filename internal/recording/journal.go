@@ -50,6 +50,8 @@ type Journal struct {
 
 	shown atomic.Pointer[keyframe] // the screen as somebody asked for it last, where the recording can be read
 
+	looking atomic.Bool // it is being looked for
+
 	syncing sync.Mutex // one Sync at a time; taken before mu
 }
 

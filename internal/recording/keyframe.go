@@ -89,9 +89,22 @@ func (k *keyframe) write(dir string) error {
 	return nil
 }
 
+// terminal reports whether the session has a screen.
+func (m *Meta) terminal() bool { return m.TTY || sess.Kinds[m.Kind].Terminal }
+
 // keepsScreen reports whether the journal keeps a keyframe.
-func (j *Journal) keepsScreen() bool {
-	return j.ringAlone() && (j.meta.TTY || sess.Kinds[j.meta.Kind].Terminal)
+func (j *Journal) keepsScreen() bool { return j.ringAlone() && j.meta.terminal() }
+
+// lookBehind has the screen looked for, where the recording can be read, whenever a file of segments is full, and remembered: so
+// whoever asks for it waits for no more than such a file to be read.
+func (j *Journal) lookBehind(n uint64) {
+	if (n+1)%perFile != 0 || !j.meta.readable() || !j.meta.terminal() || !j.looking.CompareAndSwap(false, true) {
+		return
+	}
+	j.dir.wg.Go(func() {
+		defer j.looking.Store(false)
+		_, _ = j.dir.Present(j.meta.Org, j.meta.Session) // whoever needs it will hear why there is none
+	})
 }
 
 // keepScreen moves the keyframe behind a ring file that is about to be free. One that can't be written leaves the one before:

@@ -40,7 +40,7 @@ func seen(p recording.Present) string {
 	return fmt.Sprintf("%d×%d %s\n%q", p.Cols, p.Rows, t.Title(), t.Screen())
 }
 
-// unreadable are recordings whose server has only the ring.
+// unreadable are recordings of which the server can read only the ring.
 func unreadable(t *testing.T) map[string]recording.Meta {
 	return map[string]recording.Meta{
 		"off":       {Kind: sess.KindShell, TTY: true, Recording: sess.RecordOff},
@@ -146,7 +146,9 @@ func resize(t *testing.T, j *recording.Journal, ctl *uint64, cols, rows uint16) 
 // Screens that are asked for while output floods in are each the one of some moment not before that.
 func TestScreenInAFlood(t *testing.T) {
 	t.Parallel()
-	for name, meta := range unreadable(t) {
+	metas := unreadable(t)
+	metas["on"] = recording.Meta{Kind: sess.KindShell, TTY: true}
+	for name, meta := range metas {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := openDir(t, t.TempDir())
