@@ -2,12 +2,15 @@ package broker_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"math"
+	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/broker"
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/store"
 	"github.com/sessctl/sess/internal/store/storetest"
@@ -191,6 +194,41 @@ func TestOnePersonIsOneGuest(t *testing.T) {
 		third := w.member(w.org, fmt.Sprintf("third-%s@example.com", s.id), sess.RoleAdmin)
 		if _, err := join(third, sess.JoinModerator); err != nil {
 			t.Errorf("somebody else can't come any more: %v", err)
+		}
+	})
+}
+
+// A lock on an address ends what is connected from there, also a guest who came with a ticket that was given elsewhere.
+func TestALockOnAnAddressReachesGuestsWhoMoved(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		s := w.both(w.connect())
+		k := newKey(t)
+		var in api.JoinIn
+		in.Session, in.Body.Role, in.Body.PublicKey = string(s.id), sess.JoinObserver, k.public(t)
+		out, err := w.Join(t.Context(), w.root, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash := sha256.Sum256([]byte(out.Token))
+		elsewhere := netip.MustParseAddr("203.0.113.66")
+		_, err = w.Redeem(t.Context(), broker.Redeem{
+			Ticket: out.Token, Signature: k.sign(t, wire.JoinMessage(hash[:], s.id, sess.SideClient, serverName)), Addr: elsewhere,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.lock(sess.LockAddress, elsewhere.String()+"/32")
+		w.recheck(false)
+		w.wantState(s.id, sess.StateActive)
+		shown, err := w.Show(t.Context(), w.carol, api.SessionRef{Session: string(s.id)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range shown.Participants {
+			if p.Num > 0 && p.LeftAt == nil {
+				t.Errorf("participant %d, who said to be at %s, watches from a locked address", p.Num, p.ClientAddr)
+			}
 		}
 	})
 }

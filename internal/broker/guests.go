@@ -288,6 +288,7 @@ func saveGuest(ctx context.Context, tx *store.Tx, p *store.Participant) error {
 	err := tx.SaveParticipant(ctx, store.SaveParticipantParams{
 		Org: p.Org, Session: p.Session, Num: p.Num, JoinedAt: p.JoinedAt, LeftAt: p.LeftAt, LeftReason: p.LeftReason,
 		Minted: p.Minted, Redeemed: p.Redeemed, AnsweredAt: p.AnsweredAt, HereAt: p.HereAt, AwayAt: p.AwayAt,
+		ClientAddr: p.ClientAddr,
 	})
 	if err != nil {
 		return fmt.Errorf("save participant: %w", err)

@@ -39,6 +39,9 @@ func (s *Service) redeemGuest(ctx context.Context, c claim) (Joined, error) {
 			}
 		}
 		p.Redeemed = c.ticket.Gen
+		if c.who.Addr.IsValid() { // what is decided again is decided about where they are
+			p.ClientAddr = c.who.Addr.String()
+		}
 		j = joined(*r, *r, c.ticket)
 		j.Participant, j.Role, j.ClientGen = uint16(p.Num), p.Role, count(p.Redeemed) //nolint:gosec // at most MaxParticipants
 		return saveGuest(ctx, tx.Tx, p)

@@ -687,7 +687,8 @@ func (q *Queries) RevokeShares(ctx context.Context, now *int64, org sess.OrgID, 
 }
 
 const saveParticipant = `-- name: SaveParticipant :exec
-UPDATE participant SET joined_at = $4, left_at = $5, left_reason = $6, minted = $7, redeemed = $8, answered_at = $9, here_at = $10, away_at = $11
+UPDATE participant SET joined_at = $4, left_at = $5, left_reason = $6, minted = $7, redeemed = $8, answered_at = $9, here_at = $10, away_at = $11,
+    client_addr = $12
 WHERE org = $1 AND session = $2 AND num = $3
 `
 
@@ -703,6 +704,7 @@ type SaveParticipantParams struct {
 	AnsweredAt *int64
 	HereAt     *int64
 	AwayAt     *int64
+	ClientAddr string
 }
 
 // Writes what may change; the caller holds the session's row.
@@ -719,6 +721,7 @@ func (q *Queries) SaveParticipant(ctx context.Context, arg SaveParticipantParams
 		arg.AnsweredAt,
 		arg.HereAt,
 		arg.AwayAt,
+		arg.ClientAddr,
 	)
 	return err
 }

@@ -10,7 +10,8 @@ SELECT * FROM participant WHERE org = $1 AND session = $2 AND num = $3;
 
 -- name: SaveParticipant :exec
 -- Writes what may change; the caller holds the session's row.
-UPDATE participant SET joined_at = $4, left_at = $5, left_reason = $6, minted = $7, redeemed = $8, answered_at = $9, here_at = $10, away_at = $11
+UPDATE participant SET joined_at = $4, left_at = $5, left_reason = $6, minted = $7, redeemed = $8, answered_at = $9, here_at = $10, away_at = $11,
+    client_addr = $12
 WHERE org = $1 AND session = $2 AND num = $3;
 
 -- name: ListParticipants :many
