@@ -34,7 +34,7 @@ func (s *Server) download(open func(context.Context, sess.Principal, *http.Reque
 			return
 		}
 		c := http.NewResponseController(w)
-		ctx, over := s.goingOn(r, req, c)
+		ctx, over := s.goingOn(r.Context(), r, req, c)
 		defer over()
 		a, err := open(ctx, who, r)
 		if err != nil {

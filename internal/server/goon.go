@@ -48,8 +48,8 @@ func (b *bell) wait() <-chan struct{} {
 
 // goingOn gives a context for an answer that takes long, and a way to say that it is over. The context ends, and what is being
 // written fails, when whoever gets it is allowed it no more.
-func (s *Server) goingOn(r *http.Request, req request, c *http.ResponseController) (context.Context, func()) {
-	ctx, pass := gate.WithPass(r.Context())
+func (s *Server) goingOn(ctx context.Context, r *http.Request, req request, c *http.ResponseController) (context.Context, func()) {
+	ctx, pass := gate.WithPass(ctx)
 	ctx, cut := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	var wg sync.WaitGroup

@@ -40,7 +40,7 @@ func (s *Server) stream(run func(context.Context, sess.Principal, *http.Request,
 			return
 		}
 		c := http.NewResponseController(w)
-		ctx, over := s.goingOn(r, req, c)
+		ctx, over := s.goingOn(r.Context(), r, req, c)
 		defer over()
 		begun := false
 		open := func(contentType string) *streamWriter {
