@@ -299,6 +299,7 @@ type Session struct {
 	Controls       *sess.Effective     `json:"controls,omitempty"` // that hold for it, and where each comes from; none: nothing does
 
 	Project        sess.ProjectID    `json:"project,omitempty"`
+	ProjectName    string            `json:"project_name,omitempty"`      // only where one session is shown
 	CredentialID   string            `json:"credential_id,omitempty"`     // of the login or key; no secret
 	IDP            string            `json:"identity_provider,omitempty"` // of the login; empty: a password here, or an API key
 	MFAAt          *time.Time        `json:"mfa_at,omitempty"`            // when that login last showed a second factor, at the start

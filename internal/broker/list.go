@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -104,12 +105,16 @@ func (s *Service) Show(ctx context.Context, who sess.Principal, in api.SessionRe
 	var joins []api.SessionJoin
 	var people []api.SessionParticipant
 	var shares []store.SessionShare
+	var project store.Project
 	err := s.gate.ReadFind(ctx, who, policy.SessionShow, s.byRefShared(ctx, in.Session, &found, ""), func(tx *gate.Tx) (err error) {
 		if joins, err = joinsOf(ctx, tx.Tx, found); err != nil {
 			return err
 		}
 		if people, err = participantsOf(ctx, tx.Tx, found, joins); err != nil {
 			return err
+		}
+		if project, err = tx.GetProject(ctx, found.Org, found.Project); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("get the project: %w", err)
 		}
 		shares, err = s.sharesWith(ctx, tx.Tx, who.Org, who.User)
 		return err
@@ -119,6 +124,7 @@ func (s *Service) Show(ctx context.Context, who sess.Principal, in api.SessionRe
 	}
 	out := s.live(public(found))
 	out.Joins, out.Participants, out.Shared = joins, people, sharedRole(shares, found.ID, policy.SessionJoin)
+	out.ProjectName = project.Name
 	return out, nil
 }
 

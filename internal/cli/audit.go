@@ -38,7 +38,11 @@ func (r auditRow) cells(a *app) []string {
 		return []string{"", "", "", "", "", "", "event that can't be read: " + err.Error()}
 	}
 	on := e.On.Name
-	if on == "" {
+	switch {
+	case on != "":
+	case e.On.Type == "org" && terminal(a.out):
+		on = "organisation"
+	default:
 		on = e.On.ID
 	}
 	if e.Session != "" && on != string(e.Session) {
@@ -56,18 +60,16 @@ type auditFilter struct {
 	api.AuditFilter
 }
 
-func (f *auditFilter) register(c *cobra.Command) {
+func (f *auditFilter) register(a *app, c *cobra.Command) {
 	fl := c.Flags()
-	fl.StringVar(&f.Since, "since", "", "written at this `TIME` or later: "+momentHelp)
-	fl.StringVar(&f.Until, "until", "", "written before this `TIME`")
+	a.period(fl, &f.Since, &f.Until, "only those written at this `TIME` or later", "only those written before this `TIME`")
 	fl.StringVar(&f.Action, "action", "", "only this `ACTION`, such as session:start, or all of an area: session:*")
-	fl.StringVar(&f.Who, "who", "", "only of this user, or of this instance's agent: `NAME` or id")
+	fl.StringVar(&f.Who, "who", "", "only what this user did, or this instance's agent: `NAME` or id")
 	fl.StringVar(&f.Session, "session", "", "only about this `SESSION`")
-	fl.StringVar(&f.Outcome, "outcome", "", "only allowed, refused or failed")
+	choice(c, &f.Outcome, "outcome", "", "only those with this `OUTCOME`", "allowed", "refused", "failed")
 	fl.StringVar(&f.On, "on", "", "only about this `THING`, by its name or id")
-	fl.StringVar(&f.Instance, "instance", "", "only about this `INSTANCE` and what ran on it")
+	fl.StringVar(&f.Instance, "instance", "", "only about this `INSTANCE` and what ran on it, by its name or id")
 	fl.StringVar(&f.Address, "address", "", "only from this `ADDRESS`")
-	_ = c.RegisterFlagCompletionFunc("outcome", cobra.FixedCompletions([]string{"allowed", "refused", "failed"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // read gives the filter with its times as the API takes them.
@@ -102,7 +104,7 @@ func (a *app) auditListCmd() *cobra.Command {
 		Example: "  sessctl audit list --outcome refused --since 24h\n  sessctl audit list --session ses_4x2k --json\n" +
 			"  sessctl audit list --action 'session:*' --instance web-1 --watch",
 	}
-	f.register(c)
+	f.register(a, c)
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on with what comes")
 	l.command(a, c, false)
 	c.MarkFlagsMutuallyExclusive("columns", "watch")

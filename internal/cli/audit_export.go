@@ -45,10 +45,8 @@ func (a *app) auditExportCmd() *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "-", "write to `FILE`; - is standard output")
-	c.Flags().StringVar(&format, "format", "jsonl", "`FORMAT`: jsonl, csv or ocsf")
-	c.Flags().StringVar(&since, "since", "", "from this `TIME` on: "+momentHelp)
-	c.Flags().StringVar(&until, "until", "", "up to before this `TIME`")
-	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"jsonl", "csv", "ocsf"}, cobra.ShellCompDirectiveNoFileComp))
+	choice(c, &format, "format", "jsonl", "in this `FORMAT`", "jsonl", "csv", "ocsf")
+	a.period(c.Flags(), &since, &until, "only events written at this `TIME` or later", "only events written before this `TIME`")
 	return c
 }
 

@@ -60,11 +60,10 @@ func (a *app) sinkAddCmd() *cobra.Command {
 	}
 	fl := c.Flags()
 	fl.StringVar(&in.Body.URL, "to", "", "the receiver's `URL`: https://… or tls://HOST:PORT")
-	fl.StringVar(&in.Body.Format, "format", "json", "`FORMAT` of events: json, as they are in the log, or ocsf")
+	choice(c, &in.Body.Format, "format", "json", "`FORMAT` of events, json is as they are in the log", "json", "ocsf")
 	fl.StringVar(&secretFile, "secret-file", "", "webhook: sign with the secret in `FILE` (whsec_…), or standard input with -, instead of a new one")
 	fl.StringVar(&caFile, "ca-file", "", "trust the certificate authorities in `FILE` (PEM), too")
 	fl.BoolVar(&in.Body.FromStart, "from-start", false, "begin with the first event there is, instead of the next one")
-	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"json", "ocsf"}, cobra.ShellCompDirectiveNoFileComp))
 	return a.jsonFlag(c)
 }
 

@@ -28,7 +28,8 @@ type witness struct {
 }
 
 func (a *app) auditWitnessCmd() *cobra.Command {
-	var output, key, keyFile, every string
+	var output, key, keyFile string
+	var every time.Duration
 	var watch bool
 	c := &cobra.Command{
 		Use: "witness --output FILE", Short: "Keep the log's checkpoints, and tell when its history was rewritten",
@@ -43,11 +44,11 @@ func (a *app) auditWitnessCmd() *cobra.Command {
 			if output == "" {
 				return usagef(cmd, "name the FILE to keep checkpoints in: --output FILE")
 			}
-			pause, err := sess.ParseDuration(every)
-			if err != nil || pause < leastWitness {
-				return usagef(cmd, "--every %s is no time of %s or more", every, leastWitness)
+			if every < leastWitness {
+				return usagef(cmd, "--every %s is less than %s", every, leastWitness)
 			}
 			if key != "" || keyFile != "" {
+				var err error
 				if key, err = a.verifierKey(cmd, key, keyFile); err != nil {
 					return err
 				}
@@ -59,14 +60,14 @@ func (a *app) auditWitnessCmd() *cobra.Command {
 			if !watch {
 				return w.look(cmd.Context())
 			}
-			return w.watch(cmd.Context(), pause)
+			return w.watch(cmd.Context(), every)
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "", "append checkpoints to `FILE`")
 	c.Flags().StringVar(&key, "key", "", "the server's verifier `KEY`")
 	c.Flags().StringVar(&keyFile, "key-file", "", "read the key from `FILE`")
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "look again and again")
-	c.Flags().StringVar(&every, "every", "1m", "with --watch, look every `TIME`")
+	duration(c.Flags(), &every, "every", time.Minute, "with --watch, look every `TIME`")
 	c.MarkFlagsMutuallyExclusive("key", "key-file")
 	return a.jsonFlag(c)
 }

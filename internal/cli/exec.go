@@ -74,7 +74,7 @@ func (a *app) execCmd() *cobra.Command {
 	w.flags(a, c)
 	c.Flags().BoolVarP(&tty, "tty", "t", false, "run it on a terminal")
 	c.Flags().BoolVarP(&how.noStdin, "no-stdin", "n", false, "give it no standard input, and leave ours alone")
-	c.Flags().DurationVar(&timeout, "timeout", 0, "end it after this `TIME`, such as 30s or 5m")
+	duration(c.Flags(), &timeout, "timeout", 0, "end it after this `TIME`, such as 30s or 5m")
 	return a.jsonFlag(c)
 }
 

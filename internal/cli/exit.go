@@ -50,6 +50,9 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 	if errors.As(err, &status) {
 		return int(status)
 	}
+	if e := groupError(cmd, err); e != nil {
+		err = e
+	}
 	a.tell(err)
 	code := ExitCode(err)
 	if cmd != nil && cmd.Annotations[sessionExit] != "" {

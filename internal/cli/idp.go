@@ -45,7 +45,7 @@ func (f *idpFlags) register(c *cobra.Command) {
 	fl.StringVar(&s.APIURL, "api-url", "", "github: the `URL` of an Enterprise Server's API, https://HOST/api/v3")
 	fl.StringSliceVar(&s.AllowOrgs, "allow-org", nil, "github: members of `ORG` may log in; repeatable, and needed at github.com")
 	fl.StringSliceVar(&s.AllowDomains, "allow-domain", nil, "only people with an e-mail address of `DOMAIN` may log in; repeatable")
-	fl.DurationVar(&f.valid, "valid-for", 0, "how long logins by this provider are valid at most (default: as the organisation says)")
+	duration(fl, &f.valid, "valid-for", 0, "how long logins by this provider are valid at most (default: as the organisation says)")
 }
 
 // read reads the files that the flags name.

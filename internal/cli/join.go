@@ -181,7 +181,7 @@ func (a *app) sessionShareCmd() *cobra.Command {
 	f.StringVar(&in.Body.With, "with", "", "the `USER`, an e-mail address or name")
 	f.BoolVar(&asLink, "link", false, "print a link that lets in the first person who opens it")
 	f.StringVar(&role, "role", string(sess.JoinPeer), "what they do there: `ROLE` is observer, peer or moderator")
-	f.DurationVar(&ttl, "ttl", time.Hour, "for how long")
+	duration(f, &ttl, "ttl", time.Hour, "for how long")
 	f.BoolVar(&list, "list", false, "list with whom it is shared")
 	c.MarkFlagsMutuallyExclusive("with", "link", "list")
 	return a.jsonFlag(c)
@@ -267,6 +267,6 @@ func (a *app) sessionKickCmd() *cobra.Command {
 		},
 		ValidArgsFunction: a.completeSessions,
 	}
-	c.Flags().StringVar(&in.Body.Reason, "reason", "", "why: they are told, and it is on record")
+	c.Flags().StringVar(&in.Body.Reason, "reason", "", "`TEXT` says why: they are told, and it is on record")
 	return a.jsonFlag(c)
 }

@@ -31,7 +31,7 @@ func (a *app) keyCreateCmd() *cobra.Command {
 		Long: "Makes an API key and prints it, this once, alone on standard output. NAME is for people: what it is for. A key may do\n" +
 			"what its user may do, until it runs out: after 90 days, if neither --ttl nor the organisation says otherwise. With it in\n" +
 			"SESSCTL_API_KEY and the server in SESSCTL_SERVER, sessctl needs no login and no file.",
-		Example: "  sessctl key create laptop\n  sessctl key create nightly --user ci-deploy --ttl 720h --from 10.0.0.0/8,192.0.2.7\n" +
+		Example: "  sessctl key create laptop\n  sessctl key create nightly --user ci-deploy --ttl 30d --from 10.0.0.0/8,192.0.2.7\n" +
 			"  sessctl key create --machine ci --role operator",
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, argv []string) error {
@@ -50,7 +50,7 @@ func (a *app) keyCreateCmd() *cobra.Command {
 	f.StringVar(&in.Body.User, "user", "", "the machine user it is for, `NAME`, if it is not for yourself")
 	f.StringVar(&in.Body.Machine, "machine", "", "like --user, but made when there is none")
 	f.StringVar(&k.role, "role", "", "the `ROLE` of a new machine user: operator if not given")
-	f.DurationVar(&k.ttl, "ttl", 0, "how long it is valid, at most what the organisation allows (default 2160h0m0s, or what the organisation says)")
+	duration(f, &k.ttl, "ttl", 0, "how long it is valid, at most what the organisation allows (default 90d, or what the organisation says)")
 	f.StringSliceVar(&in.Body.From, "from", nil, "accept it only from these `ADDRESSES` and networks, with commas between; may be repeated")
 	a.completeFlags(c)
 	return a.jsonFlag(c)
@@ -133,8 +133,8 @@ func (a *app) keyRotateCmd() *cobra.Command {
 			return a.printKey(key)
 		},
 	}
-	c.Flags().DurationVar(&overlap, "overlap", 24*time.Hour, "how long the old key still works; 0s: not at all")
-	c.Flags().DurationVar(&k.ttl, "ttl", 0, "how long the new key is valid (default: as long as the old one was made for)")
+	duration(c.Flags(), &overlap, "overlap", 24*time.Hour, "how long the old key still works; 0s: not at all")
+	duration(c.Flags(), &k.ttl, "ttl", 0, "how long the new key is valid (default: as long as the old one was made for)")
 	return a.jsonFlag(c)
 }
 

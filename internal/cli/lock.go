@@ -100,8 +100,8 @@ func (a *app) lockAddCmd() *cobra.Command {
 			sess.LockKey: "lock this API `KEY`, by its id", sess.LockAddress: "lock people and scripts that come from this `ADDRESS` or network",
 		}[k])
 	}
-	fs.DurationVar(&f.ttl, "ttl", 0, "how long it lasts; until it is lifted, if not given")
-	fs.StringVar(&in.Body.Reason, "reason", "", "why: whoever it bars is told, and it is on record")
+	duration(fs, &f.ttl, "ttl", 0, "how long it lasts; until it is lifted, if not given")
+	fs.StringVar(&in.Body.Reason, "reason", "", "`TEXT` says why: whoever it bars is told, and it is on record")
 	fs.BoolVar(&in.Body.Force, "force", false, "also if it bars yourself")
 	_ = c.RegisterFlagCompletionFunc("instance", a.completeInstances)
 	return a.jsonFlag(c)
@@ -117,12 +117,11 @@ func (a *app) until(l api.Lock) string {
 
 func (a *app) lockListCmd() *cobra.Command {
 	in := api.LocksIn{}
-	var kind string
 	l := &lister[api.Lock]{
 		head: []string{"LOCK", "ON", "NAME", "BY", "CREATED", "EXPIRES", "REASON"},
 		none: "nothing is locked",
 		fetch: func(ctx context.Context, c *api.Client, p api.Page) ([]api.Lock, string, error) {
-			in.Page, in.Kind = p, sess.LockKind(kind)
+			in.Page = p
 			out, err := api.Call(ctx, c, api.ListLocks, in)
 			return out.Items, out.Next, err
 		},
@@ -134,7 +133,7 @@ func (a *app) lockListCmd() *cobra.Command {
 		Use: "list", Aliases: []string{"ls"}, Short: "List locks, newest first",
 		Example: "  sessctl lock list\n  sessctl lock list --kind user --json",
 	}
-	c.Flags().StringVar(&kind, "kind", "", "only those of this `KIND`: user, group, instance, project, key, address, org")
+	choice(c, &in.Kind, "kind", "", "only those on this `KIND` of thing", sess.LockKinds()...)
 	return l.command(a, c, true)
 }
 
@@ -154,11 +153,11 @@ func (a *app) lockShowCmd() *cobra.Command {
 				{"Lock", string(l.ID)},
 				{"On", string(l.Kind)},
 				{"Name", l.Name},
-				{"Id", l.Target},
+				{"ID", l.Target},
 				{"Reason", l.Reason},
 				{"By", l.MadeBy},
-				{"Created", a.when(l.CreatedAt)},
-				{"Expires", a.whenp(l.ExpiresAt)},
+				{"Created", a.exactly(l.CreatedAt)},
+				{"Expires", a.exactlyp(l.ExpiresAt)},
 			})
 		},
 	})

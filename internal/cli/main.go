@@ -78,7 +78,7 @@ func (a *app) root() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.server, "server", "", "the server's `URL`, with #pin=sha256:… when its certificate is its own (SESSCTL_SERVER)")
 	root.PersistentFlags().StringVar(&a.org, "org", "", "the organisation's `NAME`, where you are in several (SESSCTL_ORG); else the one used last")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd: cmd, err: err} })
+	root.SetFlagErrorFunc(flagError)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	root.AddGroup(&cobra.Group{ID: "session", Title: "Sessions:"}, &cobra.Group{ID: "admin", Title: "Things:"},
 		&cobra.Group{ID: "login", Title: "Who you are:"})
@@ -100,6 +100,7 @@ func (a *app) root() *cobra.Command {
 	add("login", a.contextCmd())
 	add("login", a.loginCmd(), a.acceptCmd(), a.passwordCmd(), a.mfaCmd(), a.resetCmd(), a.whoamiCmd(), a.logoutCmd(), a.apiCmd(), a.versionCmd())
 	root.AddCommand(a.genCmd(), environmentTopic(), exitTopic())
+	a.fitHelp(root)
 	return root
 }
 

@@ -8,9 +8,9 @@ import (
 )
 
 // momentHelp says in a flag's help what moment takes.
-const momentHelp = "a duration such as 24h or 7d, or a time such as 2026-01-02 or 2026-01-02T15:04:05Z"
+const momentHelp = "so long ago (12h, 7d), or a month, day or time of UTC (2026-01, 2026-01-02, 2026-01-02T15:04:05Z)"
 
-// moment reads a time: how long ago, a date (its beginning, UTC), or a time. Empty is the zero time.
+// moment reads a time: how long ago, a month or a day (its beginning, UTC), or a time. Empty is the zero time.
 func (a *app) moment(text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -18,12 +18,12 @@ func (a *app) moment(text string) (time.Time, error) {
 	if d, err := sess.ParseDuration(text); err == nil {
 		return a.now().Add(-d), nil
 	}
-	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04", time.DateOnly, "2006-01"} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t, nil
 		}
 	}
-	return time.Time{}, sess.New(sess.CodeInvalid, fmt.Sprintf("%q is no time", text), "give "+momentHelp)
+	return time.Time{}, sess.New(sess.CodeInvalid, fmt.Sprintf("%q is no time", text), "give it as "+momentHelp)
 }
 
 // momentText is moment as the API takes it.

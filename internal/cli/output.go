@@ -8,8 +8,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/term"
 )
 
 // printJSON prints v for programs.
@@ -66,11 +64,8 @@ func (a *app) printTable(head []string, rows [][]string) error {
 		_, err := io.WriteString(a.out, b.String())
 		return err
 	}
-	width, _, err := term.GetSize(int(a.out.Fd()))
-	if err != nil || width <= 0 {
-		width = 80
-	}
-	all := append([][]string{head}, rows...)
+	width := terminalWidth(a.out)
+	all, left := fitColumns(append([][]string{head}, rows...), width)
 	widths := columnWidths(all, width)
 	for _, r := range all {
 		var line strings.Builder
@@ -83,16 +78,59 @@ func (a *app) printTable(head []string, rows [][]string) error {
 		}
 		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
-	_, err = io.WriteString(a.out, b.String())
-	return err
+	if _, err := io.WriteString(a.out, b.String()); err != nil || len(left) == 0 {
+		return err
+	}
+	a.note("no room for %s; --json has all", strings.Join(left, ", "))
+	return nil
 }
 
-// columnWidths fits the columns into total by taking from the widest first; none gets narrower than its heading, and the
-// first not at all: it is what people copy into the next command.
-func columnWidths(rows [][]string, total int) []int {
-	widths := make([]int, len(rows[0]))
-	least := make([]int, len(rows[0]))
-	sum := gap * (len(widths) - 1)
+// legible is how wide a column stays that has as much to say.
+const legible = 8
+
+// fitColumns leaves out columns while the rest would not be legible: first those with nothing in them, then from the right.
+// It names those that had something.
+func fitColumns(rows [][]string, total int) (fitted [][]string, left []string) {
+	widths, least, _ := columnSizes(rows)
+	keep := make([]bool, len(rows[0]))
+	sum := -gap
+	for i := range keep {
+		keep[i] = true
+		sum += max(least[i], min(widths[i], legible)) + gap
+	}
+	empty := func(i int) bool {
+		return !slices.ContainsFunc(rows[1:], func(r []string) bool { return r[i] != "" })
+	}
+	for _, all := range []bool{false, true} {
+		for i := len(keep) - 1; i > 0 && sum > total; i-- {
+			if !keep[i] || !all && !empty(i) {
+				continue
+			}
+			keep[i] = false
+			sum -= max(least[i], min(widths[i], legible)) + gap
+			if all {
+				left = append(left, rows[0][i])
+			}
+		}
+	}
+	slices.Reverse(left)
+	for _, r := range rows {
+		var kept []string
+		for i, c := range r {
+			if keep[i] {
+				kept = append(kept, c)
+			}
+		}
+		fitted = append(fitted, kept)
+	}
+	return fitted, left
+}
+
+// columnSizes gives how wide columns would be and must be at least, and the sum of the first with the gaps.
+func columnSizes(rows [][]string) (widths, least []int, sum int) {
+	widths = make([]int, len(rows[0]))
+	least = make([]int, len(rows[0]))
+	sum = gap * (len(widths) - 1)
 	for i := range widths {
 		for _, r := range rows {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell(r[i])))
@@ -103,6 +141,13 @@ func columnWidths(rows [][]string, total int) []int {
 		sum += widths[i]
 	}
 	least[0] = widths[0]
+	return widths, least, sum
+}
+
+// columnWidths fits the columns into total by taking from the widest first; none gets narrower than its heading, and the
+// first not at all: it is what people copy into the next command.
+func columnWidths(rows [][]string, total int) []int {
+	widths, least, sum := columnSizes(rows)
 	for sum > total {
 		widest := -1
 		for i := range widths {

@@ -15,6 +15,27 @@ func TestColumnWidths(t *testing.T) {
 	}
 }
 
+// Where not all columns fit, empty ones go first, then those on the right, and no cell becomes a stump.
+func TestColumnsThatDontFit(t *testing.T) {
+	rows := [][]string{{"SESSION", "COMMAND", "USER", "FROM", "BYTES"}, {"ses_4rj7hac97xgv4t5e", "", "admin@localhost", "192.0.2.7", "12"}}
+	for total, want := range map[int]string{
+		80: "[SESSION COMMAND USER FROM BYTES] []", 50: "[SESSION USER FROM BYTES] []", 40: "[SESSION USER FROM] [BYTES]", 10: "[SESSION] [USER FROM BYTES]",
+	} {
+		fitted, left := fitColumns(rows, total)
+		if got := fmt.Sprint(fitted[0], left); got != want || len(fitted[1]) != len(fitted[0]) {
+			t.Errorf("in %d: %s, want %s", total, got, want)
+		}
+	}
+}
+
+func TestFill(t *testing.T) {
+	text := "One two three\nfour.\n\n  as it is, however long it is\nFive ümläut six"
+	want := "One two\nthree\nfour.\n\n  as it is, however long it is\nFive\nümläut\nsix"
+	if got := fill(text, 9); got != want {
+		t.Errorf("fill = %q, want %q", got, want)
+	}
+}
+
 func TestRelative(t *testing.T) {
 	cases := map[time.Duration]string{
 		0: "now", 5 * time.Second: "5s ago", 90 * time.Second: "1m ago", -time.Hour: "in 1h", 2*time.Hour + 5*time.Minute: "2h5m ago",

@@ -62,7 +62,7 @@ everybody may ask; about others, and what the organisation's policies say, those
 	f.StringVar(&q.Reason, "reason", "", "with this `REASON` given")
 	f.StringVar(&q.IDP, "idp", "", "by a login through this identity `PROVIDER`")
 	f.BoolVar(&q.Key, "key", false, "by an API key, not a login")
-	f.DurationVar(&age, "mfa-age", 0, "so long after a second factor was shown; never, if not given")
+	duration(f, &age, "mfa-age", 0, "so long after a second factor was shown; never, if not given")
 	f.BoolVar(&rules, "rules", false, "print the rules, too")
 	return a.jsonFlag(c)
 }

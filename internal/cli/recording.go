@@ -17,12 +17,17 @@ func (a *app) recordingCmd() *cobra.Command {
 
 func (a *app) recordingListCmd() *cobra.Command {
 	in := api.RecordingsIn{}
+	looked := false
 	l := &lister[api.Recording]{
 		head: []string{"SESSION", "STATE", "KIND", "INSTANCE", "USER", "STARTED", "LENGTH", "SIZE", "ENCRYPTED TO"},
 		none: "no recordings",
 		fetch: func(ctx context.Context, c *api.Client, p api.Page) ([]api.Recording, string, error) {
 			in.Page = p
 			out, err := api.Call(ctx, c, api.ListRecordings, in)
+			if err == nil && len(out.Items) == 0 && !looked {
+				err = a.exist(ctx, c, "", in.Instance, "")
+			}
+			looked = true
 			return out.Items, out.Next, err
 		},
 		row: func(r api.Recording) []string {
@@ -32,9 +37,13 @@ func (a *app) recordingListCmd() *cobra.Command {
 			}
 		},
 	}
-	c := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List recordings, newest first"}
-	c.Flags().StringVar(&in.Instance, "instance", "", "only of sessions on `INSTANCE`")
-	c.Flags().StringVar(&in.User, "user", "", "only of sessions of `USER`")
+	c := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List recordings, newest first",
+		Example: "  sessctl recording list --user ann@example.com\n  sessctl recording list --instance web-1 --limit 0 --json",
+	}
+	c.Flags().StringVar(&in.Instance, "instance", "", "only of sessions on `INSTANCE`, by its name or id")
+	c.Flags().StringVar(&in.User, "user", "", "only of sessions of `USER`, an e-mail address, name or id")
+	_ = c.RegisterFlagCompletionFunc("instance", a.completeInstances)
 	return l.command(a, c, true)
 }
 

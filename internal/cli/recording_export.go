@@ -43,12 +43,11 @@ func (a *app) recordingExportCmd() *cobra.Command {
 			return a.exportRecording(cmd, argv[0], x)
 		},
 	}
-	c.Flags().StringVar(&x.format, "format", "cast", "cast, text or raw")
+	choice(c, &x.format, "format", "cast", "in this `FORMAT`", "cast", "text", "raw")
 	c.Flags().StringVarP(&x.output, "output", "o", "-", "write to `FILE`; - is standard output")
 	c.Flags().BoolVar(&x.commands, "commands", false, "a marker for each program that was started; text: a line")
 	c.Flags().BoolVar(&x.input, "input", false, "cast: what was typed, too, with a marker where another participant begins to type")
 	identityFlag(c, &x.identities)
-	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"cast", "text", "raw"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 

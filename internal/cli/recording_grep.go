@@ -53,7 +53,7 @@ func (a *app) recordingGrepCmd() *cobra.Command {
 			"  sessctl recording grep --commands 'curl ' --since 7d",
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, argv []string) error {
-			if err := g.read(a.now(), argv[0]); err != nil {
+			if err := g.read(a, argv[0]); err != nil {
 				return usagef(cmd, "%v", err)
 			}
 			var err error
@@ -67,23 +67,22 @@ func (a *app) recordingGrepCmd() *cobra.Command {
 	f.BoolVarP(&g.regex, "regexp", "e", false, "TEXT is a regular expression (RE2)")
 	f.BoolVarP(&g.ignoreCase, "ignore-case", "i", false, "small and capital letters are the same")
 	f.BoolVar(&g.commands, "commands", false, "the command lines of programs that ran, too, whether they were shown or not")
-	f.StringVar(&g.in.Instance, "instance", "", "only of sessions on `INSTANCE`")
-	f.StringVar(&g.in.User, "user", "", "only of sessions of `USER`")
-	f.StringVar(&g.since, "since", "", "only of sessions that began since: a `TIME`, or so long ago: 12h, 30d")
-	f.StringVar(&g.until, "until", "", "only of sessions that began before: a `TIME`, or so long ago")
-	f.IntVar(&g.limit, "limit", grepHits, "stop behind so many lines; 0: never")
+	f.StringVar(&g.in.Instance, "instance", "", "only of sessions on `INSTANCE`, by its name or id")
+	f.StringVar(&g.in.User, "user", "", "only of sessions of `USER`, an e-mail address, name or id")
+	a.period(f, &g.since, &g.until, "only of sessions that began at this `TIME` or later", "only of sessions that began before this `TIME`")
+	f.IntVar(&g.limit, "limit", grepHits, "stop behind this `NUMBER` of lines; 0: never")
 	identityFlag(c, &g.files)
 	f.IntVar(&g.recordings, "recordings", grepRecordings, "look into at most this `NUMBER` of recordings; 0: all")
 	return a.jsonFlag(c)
 }
 
-func (g *grepping) read(now time.Time, text string) error {
+func (g *grepping) read(a *app, text string) error {
 	var err error
-	if g.from, err = ago(now, g.since); err == nil {
-		g.to, err = ago(now, g.until)
+	if g.from, err = a.moment(g.since); err != nil {
+		return err
 	}
-	if err != nil {
-		return errors.New("--since and --until are a time like 2026-11-21, 2026-11-21T08:00:00Z, or so long ago like 12h or 30d")
+	if g.to, err = a.moment(g.until); err != nil {
+		return err
 	}
 	if g.limit < 0 || g.recordings < 0 || text == "" {
 		return errors.New("TEXT is not empty, and --limit and --recordings are 0 or more")
@@ -98,22 +97,6 @@ func (g *grepping) read(now time.Time, text string) error {
 		return fmt.Errorf("TEXT is no regular expression: %w", err)
 	}
 	return nil
-}
-
-// ago reads a time: a date, a time, or how long ago it was.
-func ago(now time.Time, s string) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	if d, err := sess.ParseDuration(s); err == nil {
-		return now.Add(-d), nil
-	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, errors.New("no time")
 }
 
 // grepHit is what recording grep --json prints of each line it finds.

@@ -58,7 +58,7 @@ func (a *app) recordingPlayCmd() *cobra.Command {
 		},
 	}
 	c.Flags().Float64Var(&speed, "speed", 1, "how many times as fast as it went")
-	c.Flags().DurationVar(&p.IdleLimit, "idle-limit", 0, "show no pause longer than this `TIME`")
+	duration(c.Flags(), &p.IdleLimit, "idle-limit", 0, "show no pause longer than this `TIME`")
 	c.Flags().StringVar(&from, "from", "", "begin at this `TIME` of the recording: 3m, or 1:02:03")
 	c.Flags().BoolVar(&p.Programs, "commands", false, "say which programs were started, and let n and p go to the next and the previous")
 	c.Flags().StringVar(&p.as, "as", "", "text: write a plain transcript instead")

@@ -15,7 +15,8 @@ import (
 )
 
 func (a *app) recordingShareCmd() *cobra.Command {
-	var with, ttl string
+	var with string
+	var ttl time.Duration
 	c := &cobra.Command{
 		Use: "share SESSION", Short: "Make a link with which others may replay a recording",
 		Long: "Shares a recording of one's own with USER (an e-mail address or name), with group:GROUP, or with org: everybody in the\n" +
@@ -25,12 +26,9 @@ func (a *app) recordingShareCmd() *cobra.Command {
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			in := api.RecordingShareIn{Session: argv[0]}
-			if ttl != "" {
-				d, err := sess.ParseDuration(ttl)
-				if err != nil {
-					return usagef(cmd, "--ttl is a time like 24h or 7d")
-				}
-				in.Body.TTL = int64(d / time.Second)
+			var err error
+			if in.Body.TTL, err = ttlSeconds(cmd, ttl); err != nil {
+				return err
 			}
 			group, isGroup := strings.CutPrefix(with, "group:")
 			switch {
@@ -56,7 +54,7 @@ func (a *app) recordingShareCmd() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&with, "with", "", "`WHOM`: a user, group:GROUP, or org")
-	c.Flags().StringVar(&ttl, "ttl", "", "for so long: 24h, 30d; 7d if not given")
+	duration(c.Flags(), &ttl, "ttl", 7*24*time.Hour, "for how long")
 	return a.jsonFlag(c)
 }
 
@@ -82,7 +80,7 @@ func (a *app) recordingSharesCmd() *cobra.Command {
 		},
 	}
 	c := &cobra.Command{Use: "shares", Short: "List shared recordings: one's own, and those one may see"}
-	c.Flags().StringVar(&in.Session, "session", "", "only of `SESSION`, its whole id")
+	c.Flags().StringVar(&in.Session, "session", "", "only of this `SESSION`, its whole id")
 	return l.command(a, c, false)
 }
 
@@ -112,7 +110,7 @@ func (a *app) recordingHoldCmd() *cobra.Command {
 			return err
 		},
 	}
-	c.Flags().StringVar(&in.Body.Reason, "reason", "", "why, for the audit log: `TEXT`")
+	c.Flags().StringVar(&in.Body.Reason, "reason", "", "`TEXT` says why: it is on record")
 	return a.jsonFlag(c)
 }
 

@@ -59,8 +59,8 @@ func (a *app) printSession(s api.Session) error {
 		{"State", string(s.State)},
 		{"Kind", string(s.Kind)},
 		{"Command", strings.Join(s.Command, " ")},
-		{"Instance", s.InstanceName + " (" + string(s.Instance) + ")"},
-		{"Project", string(s.Project)},
+		{"Instance", named(s.InstanceName, string(s.Instance))},
+		{"Project", named(s.ProjectName, string(s.Project))},
 	}
 	fields = append(fields, hostFields(s)...)
 	fields = append(fields, whoFields(a, s)...)
@@ -88,6 +88,14 @@ func (a *app) printSession(s api.Session) error {
 		fields = append(fields, controlFields(*s.Controls)...)
 	}
 	return a.printFields(fields)
+}
+
+// named is a thing by its name, with its id; the id alone where the name is not known.
+func named(name, id string) string {
+	if name == "" {
+		return id
+	}
+	return name + " (" + id + ")"
 }
 
 func exitText(x *sess.Exit) string {

@@ -50,8 +50,8 @@ func (a *app) sessionEndCmd() *cobra.Command {
 	c.Flags().StringVar(&f.user, "user", "", "all of this `USER`, an e-mail address, name or id")
 	c.Flags().StringVar(&f.instance, "instance", "", "all on this `INSTANCE`, by its name or id")
 	c.Flags().BoolVar(&f.all, "all", false, "all in the organisation that you may end")
-	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "with --all: don't ask")
-	c.Flags().StringVar(&f.reason, "reason", "", "why: the session's user is told, and it is on record")
+	c.Flags().BoolVarP(&f.yes, "yes", "y", false, "with --all: do not ask")
+	c.Flags().StringVar(&f.reason, "reason", "", "`TEXT` says why: the session's user is told, and it is on record")
 	return a.jsonFlag(c)
 }
 
@@ -109,10 +109,15 @@ func (a *app) endMany(cmd *cobra.Command, f endFlags) error {
 			break
 		}
 	}
-	if a.json {
-		return a.printJSON(ended)
-	}
 	if len(ended) == 0 {
+		if err := a.exist(cmd.Context(), a.client.API, f.user, f.instance, ""); err != nil {
+			return err
+		}
+	}
+	switch {
+	case a.json:
+		return a.printJSON(ended)
+	case len(ended) == 0:
 		a.note("there was nothing to end")
 	}
 	return nil

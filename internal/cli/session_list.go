@@ -2,7 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,10 +19,10 @@ import (
 type sessionFilter struct {
 	in                 api.SessionsIn
 	all, ended, active bool
-	kind, since        string
+	since              string
 }
 
-func (f *sessionFilter) flags(c *cobra.Command) {
+func (f *sessionFilter) flags(a *app, c *cobra.Command) {
 	fs := c.Flags()
 	fs.BoolVarP(&f.all, "all", "a", false, "those that ended, too")
 	fs.BoolVar(&f.ended, "ended", false, "only those that ended")
@@ -27,20 +30,20 @@ func (f *sessionFilter) flags(c *cobra.Command) {
 	fs.StringVar(&f.in.Instance, "instance", "", "only those on `INSTANCE`, by its name or id")
 	fs.StringVar(&f.in.User, "user", "", "only those of `USER`, an e-mail address, name or id")
 	fs.StringVar(&f.in.Project, "project", "", "only those in `PROJECT`")
-	fs.StringVar(&f.kind, "kind", "", "only those of this `KIND`: "+strings.Join(sess.KindNames(), ", "))
+	choice(c, &f.in.Kind, "kind", "", "only those of this `KIND`", slices.Sorted(maps.Keys(sess.Kinds))...)
 	fs.StringSliceVar(&f.in.Label, "label", nil, "only those on instances with this label, `NAME=VALUE`; may be repeated")
-	fs.StringVar(&f.since, "since", "", "only those begun since `TIME`: "+momentHelp)
+	a.period(fs, &f.since, nil, "only those that began at this `TIME` or later", "")
 	fs.BoolVar(&f.in.Mine, "mine", false, "only my own")
 	fs.StringVar(&f.in.Tag, "tag", "", "only those that were started with this tag, `NAME=VALUE`")
 	fs.BoolVar(&f.in.Shared, "shared", false, "only those of others that are shared with me, which sessctl join takes")
 	c.MarkFlagsMutuallyExclusive("all", "ended", "active", "shared")
 	c.MarkFlagsMutuallyExclusive("mine", "shared")
-	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(sess.KindNames(), cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("instance", a.completeInstances)
 }
 
 // fill completes what is asked for.
 func (f *sessionFilter) fill(a *app) error {
-	f.in.State, f.in.Kind = "live", sess.Kind(f.kind)
+	f.in.State = "live"
 	switch {
 	case f.all:
 		f.in.State = "all"
@@ -54,6 +57,7 @@ func (f *sessionFilter) fill(a *app) error {
 
 func (a *app) sessionListCmd() *cobra.Command {
 	var f sessionFilter
+	looked := false
 	l := &lister[api.Session]{
 		head: []string{"SESSION", "KIND", "STATE", "INSTANCE", "USER", "STARTED", "COMMAND", "OS USER", "FROM", "IDLE", "THERE", "RECORDING", "BYTES"},
 		more: []string{"WITH", "SHARED", "REASON"},
@@ -70,6 +74,10 @@ func (a *app) sessionListCmd() *cobra.Command {
 			}
 			f.in.Page = p
 			out, err := api.Call(ctx, c, api.ListSessions, f.in)
+			if err == nil && len(out.Items) == 0 && !looked {
+				err = a.exist(ctx, c, "", f.in.Instance, f.in.Project)
+			}
+			looked = true
 			return out.Items, out.Next, err
 		},
 		row: func(s api.Session) []string { return a.sessionRow(s) },
@@ -84,7 +92,7 @@ func (a *app) sessionListCmd() *cobra.Command {
 			"  sessctl session list --ended --user ann@example.com --since 7d --kind shell\n  sessctl session list --label env=prod\n" +
 			"  sessctl session list --shared --columns session,user,instance,shared\n  sessctl session list --columns session,user,there,with",
 	}
-	f.flags(c)
+	f.flags(a, c)
 	return l.command(a, c, true)
 }
 
@@ -125,4 +133,28 @@ func (a *app) withText(s api.Session) string {
 		with = append(with, text+")")
 	}
 	return strings.Join(with, ", ")
+}
+
+// exist reports which thing that a filter names is not there, as far as one may know: nothing was found by it, and a slip
+// of the keyboard must not read as good news.
+func (a *app) exist(ctx context.Context, c *api.Client, user, instance, project string) error {
+	var errs []error
+	if user != "" {
+		_, err := api.Call(ctx, c, api.GetUser, api.UserRef{User: user})
+		errs = append(errs, err)
+	}
+	if instance != "" {
+		_, err := api.Call(ctx, c, api.GetInstance, api.InstanceRef{Instance: instance})
+		errs = append(errs, err)
+	}
+	if project != "" {
+		_, err := api.Call(ctx, c, api.GetProject, api.ProjectRef{Project: project})
+		errs = append(errs, err)
+	}
+	for _, err := range errs {
+		if errors.Is(err, sess.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }

@@ -24,7 +24,7 @@ type what struct {
 func (w *what) flags(a *app, c *cobra.Command) {
 	f := c.Flags()
 	f.StringVarP(&w.user, "user", "u", "", "the account on the instance (as USER@INSTANCE); the agent's default if not given")
-	f.StringVar(&w.reason, "reason", "", "why, for the record")
+	f.StringVar(&w.reason, "reason", "", "`TEXT` says why, for the record")
 	f.StringArrayVar(&w.tags, "tag", nil, "`NAME=VALUE` to find and count the session by, such as ticket=OPS-4711; may be repeated")
 	f.StringArrayVar(&w.env, "env", nil, "set a variable, `NAME=VALUE`, or pass ours on, NAME; may be repeated")
 	f.StringVar(&w.cwd, "cwd", "", "the directory to start in; the account's home if not given")

@@ -56,7 +56,7 @@ func (a *app) tokenCreateCmd() *cobra.Command {
 	}
 	f := c.Flags()
 	f.IntVar(&in.Body.Uses, "uses", 1, "how many instances may enrol with it")
-	f.DurationVar(&ttl, "ttl", time.Hour, "how long it is valid")
+	duration(f, &ttl, "ttl", time.Hour, "how long it is valid")
 	f.StringVar(&in.Body.Region, "region", "", "the `REGION` of instances enrolled with it")
 	f.StringVar(&in.Body.Project, "project", "", "their `PROJECT`, if not the default one")
 	f.StringArrayVarP(&labels, "label", "l", nil, "a label of theirs, `KEY=VALUE`; may be repeated")

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"encoding/csv"
-	"fmt"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -34,20 +32,13 @@ func (a *app) usageCmd() *cobra.Command {
 				format = formatJSON
 			case format == "":
 				format = formatTable
-			case format != formatTable && format != formatCSV && format != formatJSON:
-				return usagef(cmd, "--format %s is none of table, csv and json", cell(format))
 			}
-			for _, t := range []struct {
-				flag, text string
-				to         *string
-			}{{"--since", since, &in.Since}, {"--until", until, &in.Until}} {
-				at, err := pointInTime(t.text, a.now())
-				if err != nil {
-					return usagef(cmd, "%s: %v", t.flag, err)
-				}
-				if !at.IsZero() {
-					*t.to = at.UTC().Format(time.RFC3339Nano)
-				}
+			var err error
+			if in.Since, err = a.momentText(since); err != nil {
+				return err
+			}
+			if in.Until, err = a.momentText(until); err != nil {
+				return err
 			}
 			u, err := call(cmd.Context(), a, "adding up the sessions", api.ShowUsage, in)
 			if err != nil {
@@ -58,9 +49,8 @@ func (a *app) usageCmd() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&in.By, "by", "user", "put together by user, project, instance, kind, month, or `tag:NAME`")
-	f.StringVar(&since, "since", "", "from this `TIME` on: 2026-11, 2026-11-21, 2026-11-21T10:00:00Z, or 7d and 12h ago")
-	f.StringVar(&until, "until", "", "up to this `TIME`, which is not included; now if not given")
-	f.StringVar(&format, "format", "", "table, csv or json")
+	a.period(f, &since, &until, "only what ended at this `TIME` or later", "only what ended before this `TIME`; now if not given")
+	choice(c, &format, "format", "", "in this `FORMAT`", formatTable, formatCSV, formatJSON)
 	return a.jsonFlag(c)
 }
 
@@ -70,28 +60,6 @@ const (
 	formatCSV   = "csv"
 	formatJSON  = "json"
 )
-
-var daysAgo = regexp.MustCompile(`^([0-9]{1,5})d$`)
-
-// pointInTime reads a time as people give it; empty is the zero time. Months and days begin at midnight UTC, as usage counts them.
-func pointInTime(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	for _, layout := range []string{"2006-01", time.DateOnly, time.RFC3339Nano} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t, nil
-		}
-	}
-	if m := daysAgo.FindStringSubmatch(text); m != nil {
-		days, err := strconv.Atoi(m[1])
-		return now.AddDate(0, 0, -days), err
-	}
-	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
-		return now.Add(-d), nil
-	}
-	return time.Time{}, fmt.Errorf("%q is no time: write 2026-11, 2026-11-21, 2026-11-21T10:00:00Z, or 7d and 12h for so long ago", cell(text))
-}
 
 func (a *app) printUsage(u api.Usage, format string) error {
 	switch format {

@@ -40,7 +40,7 @@ func (a *app) userListCmd() *cobra.Command {
 		Long:    "A role that is not followed by @PROJECT holds on the whole organisation.",
 		Example: "  sessctl user list\n  sessctl user list --kind machine --json",
 	}
-	c.Flags().StringVar(&in.Kind, "kind", "", "only those of this `KIND`: local, idp or machine")
+	choice(c, &in.Kind, "kind", "", "only those of this `KIND`", "local", "idp", "machine")
 	c.Flags().BoolVar(&in.Deleted, "deleted", false, "those deleted, too")
 	return l.command(a, c, false)
 }
