@@ -88,7 +88,7 @@ func (o *ownerScreen) tellSize() {
 	}
 	if size := [2]int{cols, rows}; o.told != size {
 		o.told = size
-		o.put(fmt.Sprintf("the owner's terminal is %d×%d, yours is %d×%d: you see the part with the cursor", cols, rows, o.cols, o.rows))
+		o.put(fmt.Sprintf("the owner's terminal is %d×%d, yours is %d×%d: shown in part", cols, rows, o.cols, o.rows))
 	}
 }
 

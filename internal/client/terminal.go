@@ -104,6 +104,9 @@ func (d *terminalDriver) read() {
 			if !d.typed.put(out) {
 				return
 			}
+			if len(out) > 0 {
+				d.t.uncover()
+			}
 			// Let send go first, on this thread: the next read keeps the thread, and send would wait until another one has
 			// woken up and taken it over.
 			runtime.Gosched()

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/term"
 
@@ -45,6 +46,8 @@ type terminal struct {
 	console func() // undoes what openConsole did
 	wake    *resizes
 	redraw  func() // asks the session to draw again what a line of ours covered
+
+	cover atomic.Bool // lines of ours lie over a full-screen program
 
 	mu     sync.Mutex // protects the following
 	state  *term.State
@@ -233,6 +236,7 @@ func (t *terminal) print(text string) {
 	case !isTerminal(t.o.Lines):
 		fmt.Fprintf(t.o.Lines, "sessctl: %s\n", text)
 	case t.screen.alternate():
+		t.cover.Store(true)
 		out := "\x1b7"
 		for i, l := range strings.Split(text, "\n") {
 			out += fmt.Sprintf("\x1b[%d;1H\x1b[7m\x1b[K sessctl: %s \x1b[m", i+1, l)
@@ -240,6 +244,13 @@ func (t *terminal) print(text string) {
 		fmt.Fprint(t.o.Lines, out+"\x1b8")
 	default:
 		fmt.Fprintf(t.o.Lines, "\r\n\x1b[Ksessctl: %s\r\n", strings.ReplaceAll(text, "\n", "\r\n\x1b[K"))
+	}
+}
+
+// uncover has a program draw again over which lines of ours lie: somebody typed, so they were read.
+func (t *terminal) uncover() {
+	if t.cover.Load() && t.cover.CompareAndSwap(true, false) && t.alternate() {
+		t.redraw()
 	}
 }
 

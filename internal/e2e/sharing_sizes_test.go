@@ -72,6 +72,11 @@ func TestGuestSizes(t *testing.T) {
 	equal.said("the owner's terminal is 120×40, yours is 100×30")
 	equal.resize(120, 40)
 	same(t, equal, s)
+	s.typ("\r~w")
+	s.see("in this session:")
+	s.typ("gg") // whatever is typed next has the program draw over it
+	s.until("the list is gone", func() bool { return !strings.Contains(s.text(), "in this session") })
+	same(t, equal, s)
 	s.typ(":q!\r")
 	s.until("they are gone", func() bool { return strings.Contains(s.text(), "[exited]") })
 	s.typ("clear; exit\r")
