@@ -26,7 +26,7 @@ func answerAsk(t *testing.T, c *link.Conn, sends []wire.SendState) error {
 		if err != nil {
 			t.Fatal(err)
 		}
-		switch h.Type { //nolint:exhaustive // the others don't matter
+		switch h.Type {
 		case wire.Ask:
 			a, err := wire.DecodeAsk(p)
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -77,7 +78,7 @@ func TestExportsOfNastyValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := map[string][]string{}
-	for rec, err := in.Next(); err != io.EOF; rec, err = in.Next() {
+	for rec, err := in.Next(); !errors.Is(err, io.EOF); rec, err = in.Next() {
 		if err != nil {
 			t.Fatal(err)
 		}

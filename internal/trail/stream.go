@@ -276,7 +276,7 @@ func (st *stream) gather(ctx context.Context, tx *store.Tx) (events []store.Audi
 	st.after = ""
 	size := 0
 	for _, c := range due {
-		part, err := tx.ListAuditFrom(ctx, c.Log, c.NextIdx, maxIdx, int32(maxSendEvents-len(events)))
+		part, err := tx.ListAuditFrom(ctx, c.Log, c.NextIdx, maxIdx, int32(maxSendEvents-len(events))) //nolint:gosec // at most maxSendEvents
 		if err != nil {
 			return nil, false, err //nolint:wrapcheck // wrapped by the caller
 		}
