@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/url"
 	"slices"
 	"strconv"
@@ -126,16 +127,39 @@ func (w *auditWatcher) print(e api.AuditEvent) error {
 	if !terminal(w.a.out) {
 		return w.a.printTable(auditHead(), [][]string{cells})
 	}
+	lines := [][]string{cells}
 	if !w.head {
 		w.head = true
-		fmt.Fprintf(w.a.out, auditLine, anyOf(auditHead())...)
+		lines = [][]string{auditHead(), cells}
 	}
-	for i := range cells {
-		cells[i] = cell(cells[i])
+	narrow := terminalWidth(w.a.out) < auditWidth
+	for _, cells := range lines {
+		if _, err := io.WriteString(w.a.out, watchLine(cells, narrow)); err != nil {
+			return err
+		}
 	}
-	_, err := fmt.Fprintf(w.a.out, auditLine, anyOf(cells)...)
-	return err
+	return nil
 }
+
+// watchLine is a line of --watch. Where it would be broken anyhow, it has what fits 80 columns: the reason is below, and
+// from where is left to --json.
+func watchLine(cells []string, narrow bool) string {
+	c := make([]string, len(cells))
+	for i := range cells {
+		c[i] = cell(cells[i])
+	}
+	if !narrow {
+		return fmt.Sprintf(auditLine, anyOf(c)...)
+	}
+	line := fmt.Sprintf("%-8s  %-16s  %-18s  %-8s  %s", c[0], cut(c[1], 16), cut(c[2], 18), cut(c[3], 8), cut(c[4], 22))
+	if c[6] != "" && c[6] != "REASON" {
+		line += "\n          " + c[6]
+	}
+	return line + "\n"
+}
+
+// auditWidth is how wide a terminal is that shows auditLine whole, with a reason of a few words.
+const auditWidth = 140
 
 // auditLine are the columns on a terminal: those of later lines are not known, so their widths are fixed.
 const auditLine = "%-8s  %-24s  %-20s  %-8s  %-28s  %-15s  %s\n"

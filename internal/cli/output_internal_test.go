@@ -2,8 +2,10 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func TestColumnWidths(t *testing.T) {
@@ -59,5 +61,20 @@ func TestSize(t *testing.T) {
 func TestCell(t *testing.T) {
 	if got := cell("a\tb\nc\x1b[2Jd\u202e\u00fc"); got != "a b c\uFFFD[2Jd\uFFFDü" {
 		t.Errorf("cell = %q", got)
+	}
+}
+
+// What audit list --watch shows fits 80 columns, with its reason below.
+func TestWatchLineOnANarrowTerminal(t *testing.T) {
+	cells := []string{"10:57:16", "somebody@long.example.com", "session:participant-joined", "refused ×12", "web-1 ses_4rj7hac97xgv4t5e", "192.0.2.7", "you are locked out"}
+	first, reason, _ := strings.Cut(watchLine(cells, true), "\n")
+	if n := utf8.RuneCountInString(first); n > 80 || !strings.Contains(first, "10:57:16  somebody@long.e…  session:participa…  refused…  web-1 ses_4rj7hac97xg…") {
+		t.Errorf("%d: %q", n, first)
+	}
+	if strings.TrimSpace(reason) != "you are locked out" {
+		t.Errorf("reason %q", reason)
+	}
+	if wide := watchLine(cells, false); !strings.Contains(wide, "192.0.2.7") {
+		t.Errorf("wide: %q", wide)
 	}
 }

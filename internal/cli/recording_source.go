@@ -50,6 +50,9 @@ func (a *app) recordingBytes(ctx context.Context, name string) (io.ReadCloser, e
 		}
 		return a.download(ctx, strings.Replace(api.PathSharedData, "{share}", url.PathEscape(id), 1))
 	}
+	if strings.ContainsAny(name, "./"+string(os.PathSeparator)) {
+		return nil, sess.New(sess.CodeNotFound, "there is no file "+name, "name a session's id, or a file that sessctl recording export --format raw wrote")
+	}
 	return a.download(ctx, recordingPath(name))
 }
 

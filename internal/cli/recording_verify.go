@@ -186,6 +186,8 @@ func (a *app) expect(ctx context.Context, v *recordingVerdict, digests map[sess.
 func (a *app) printRecordingVerdict(v recordingVerdict, more bool) error {
 	verdict := "whole and unaltered"
 	switch {
+	case v.Session == "":
+		verdict = "NOT VERIFIED: it could not be read"
 	case !v.OK && v.By != "" && v.Digest == v.Expected:
 		verdict = "NOT WHOLE, and what it was when it was closed"
 	case !v.OK:
