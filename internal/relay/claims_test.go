@@ -50,10 +50,12 @@ func answerAsk(t *testing.T, c *link.Conn, sends []wire.SendState) error {
 // that is counted and put down as missing. A client must not make up such gaps: they would count as bytes that it moved.
 func TestAClientLetsGoOfNoMoreThanTheAgentTook(t *testing.T) {
 	s := newShell(t)
-	go func() { _ = s.drive(t.Context(), s.client, sess.SideClient, s.gens) }()
+	first := make(chan error, 1)
+	go func() { first <- s.drive(t.Context(), s.client, sess.SideClient, s.gens) }()
 	send(t, s.client.Out(wire.ChannelMain), "abc")
 	expect(t, s.agent.In(wire.ChannelMain), "abc")
 	s.client.Close(nil)
+	<-first // it comes back no more
 	u, _ := url.Parse(s.srv.URL)
 	d := &link.Dialer{Server: link.Server{URL: u}, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }}
 	t.Cleanup(d.CloseIdle)

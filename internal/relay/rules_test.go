@@ -73,8 +73,15 @@ func expect(t *testing.T, r io.Reader, want string) {
 
 func send(t *testing.T, w io.Writer, s string) {
 	t.Helper()
-	if _, err := io.WriteString(w, s); err != nil {
-		t.Fatal(err)
+	done := make(chan error, 1)
+	go func() { _, err := io.WriteString(w, s); done <- err }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatalf("nobody takes %q", s)
 	}
 }
 

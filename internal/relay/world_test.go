@@ -211,7 +211,7 @@ func (w *world) Recorded(_ context.Context, _ sess.OrgID, _ sess.SessionID, how 
 	return nil
 }
 
-// drive keeps an endpoint connected until it is finished or ended.
+// drive keeps an endpoint connected until it is finished, ended or closed.
 func (w *world) drive(ctx context.Context, e *link.Endpoint, side sess.Side, gens *generations) error {
 	u, _ := url.Parse("http://" + w.net.addr())
 	server := link.Server{URL: u}
@@ -229,7 +229,7 @@ func (w *world) drive(ctx context.Context, e *link.Endpoint, side sess.Side, gen
 		if err == nil {
 			err = e.Run(ctx, c)
 			var end *link.EndError
-			if err == nil || errors.As(err, &end) || errors.Is(err, sess.ErrSuperseded) || errors.Is(err, link.ErrDetached) {
+			if err == nil || errors.As(err, &end) || errors.Is(err, sess.ErrSuperseded) || errors.Is(err, link.ErrDetached) || errors.Is(err, context.Canceled) {
 				return err
 			}
 		}
