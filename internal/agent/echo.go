@@ -15,7 +15,7 @@ import (
 
 // echoes tells the record of masked input: what was typed while the terminal echoed, and nothing else. Input counts as echoed if
 //
-//	the terminal's ECHO was on before it was written, and still after, and
+//	the terminal's ECHO was on before it was written, and still after (before the line's end is), and
 //	the same characters then came out of the terminal, in the same order, soon.
 //
 // The second is there because the kernel takes input up later than we write it, and a program may switch ECHO off in between, or
@@ -91,25 +91,49 @@ type echoInput struct {
 	num uint16
 }
 
-// Write implements io.Writer.
+// Write implements io.Writer. It writes what is printable by itself, and looks then: behind a line's end the program may go on, and
+// the first that one does that asked for a name is to switch ECHO off for the password.
 func (w *echoInput) Write(b []byte) (int, error) {
-	e := w.e
-	e.typing.Lock()
-	defer e.typing.Unlock()
-	if !e.p.Echoes() {
-		return e.p.Input().Write(b)
+	w.e.typing.Lock()
+	defer w.e.typing.Unlock()
+	total := 0
+	for len(b) > 0 {
+		if !w.e.p.Echoes() {
+			n, err := w.e.p.Input().Write(b)
+			return total + n, err
+		}
+		text := span(b, true)
+		n, err := w.piece(b[:text], b[text:text+span(b[text:], false)])
+		if total += n; err != nil {
+			return total, err
+		}
+		b = b[n:]
 	}
+	return total, nil
+}
+
+// piece writes what is printable, then the control characters behind it.
+func (w *echoInput) piece(text, rest []byte) (int, error) {
+	e := w.e
 	e.mu.Lock()
 	from := e.at
 	e.writing = true
 	e.mu.Unlock()
-	n, err := e.p.Input().Write(b)
+	n, err := 0, error(nil)
+	if len(text) > 0 {
+		n, err = e.p.Input().Write(text)
+	}
 	still := e.p.Echoes()
+	if err == nil && len(rest) > 0 {
+		var more int
+		more, err = e.p.Input().Write(rest)
+		n += more
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.writing = false
 	if still && err == nil {
-		e.add(w.num, b, from)
+		e.add(w.num, text, rest, from)
 	}
 	e.match()
 	return n, err
@@ -137,23 +161,17 @@ func (r *echoOutput) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// add queues what was typed in pieces that are shown as they are. mu is held.
-func (e *echoes) add(num uint16, b []byte, from uint64) {
-	if e.size+len(b) > maxTyped {
+// add queues what was typed: text is shown as it is. mu is held.
+func (e *echoes) add(num uint16, text, rest []byte, from uint64) {
+	if e.size+len(text)+len(rest) > maxTyped {
 		return
 	}
-	until := time.Now().Add(e.wait)
-	for b = slices.Clone(b); len(b) > 0; {
-		text := b[:span(b, true)]
-		rest := b[len(text) : len(text)+span(b[len(text):], false)]
-		b = b[len(text)+len(rest):]
-		if last := len(e.queue) - 1; len(text) == 0 && last >= 0 && e.queue[last].num == num {
-			e.queue[last].rest = append(e.queue[last].rest, rest...)
-		} else {
-			e.queue = append(e.queue, typed{num: num, text: text, rest: slices.Clone(rest), from: from, until: until})
-		}
-		e.size += len(text) + len(rest)
+	e.size += len(text) + len(rest)
+	if last := len(e.queue) - 1; len(text) == 0 && last >= 0 && e.queue[last].num == num {
+		e.queue[last].rest = append(e.queue[last].rest, rest...)
+		return
 	}
+	e.queue = append(e.queue, typed{num: num, text: slices.Clone(text), rest: slices.Clone(rest), from: from, until: time.Now().Add(e.wait)})
 }
 
 // span is how many bytes at the start of b are printable, or not.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -202,6 +203,41 @@ func TestEchoSwitchedOffWhileTyping(t *testing.T) {
 	}
 }
 
+// TestEchoSwitchedOffByTheLine: a program that has its line and switches ECHO off at once, as login does before it asks for the
+// password, takes nothing from the record of what was shown.
+func TestEchoSwitchedOffByTheLine(t *testing.T) {
+	d := sitDown(t)
+	const lines = 200
+	var program sync.WaitGroup
+	defer func() { d.leave(); program.Wait() }()
+	program.Go(func() {
+		for r := bufio.NewReader(d.Slave); ; {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				return
+			}
+			d.echo(t, false)
+			time.Sleep(time.Millisecond) //nolint:forbidigo // as long as a password takes
+			d.echo(t, true)
+			if _, err := d.Slave.WriteString("hello " + line); err != nil {
+				return
+			}
+		}
+	})
+	want := ""
+	for i := range lines {
+		name := fmt.Sprintf("name %d", i)
+		d.typ(t, 0, name+"\r")
+		d.shows(t, "hello "+name+"\r\n")
+		want += name + "\r"
+	}
+	d.typ(t, 0, "end")
+	eventuallyShown(t, "end", func() string { return d.kept(t)[0] })
+	if got := d.kept(t)[0]; got != want+"end" {
+		t.Errorf("kept %q", got)
+	}
+}
+
 // TestEchoIsNotGuessed: what comes out by itself is no echo, however alike; and what never comes is forgotten.
 func TestEchoIsNotGuessed(t *testing.T) {
 	d := sitDown(t)
@@ -217,7 +253,7 @@ func TestEchoIsNotGuessed(t *testing.T) {
 	d.shows(t, "again")
 	// As if ECHO had been on whenever we looked, and off when the kernel took it up.
 	d.echoes.mu.Lock()
-	d.echoes.add(0, []byte("hunter2\r"), d.echoes.at)
+	d.echoes.add(0, []byte("hunter2"), []byte("\r"), d.echoes.at)
 	d.echoes.queue[0].until = time.Now()
 	d.echoes.mu.Unlock()
 	d.echo(t, true)

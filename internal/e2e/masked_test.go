@@ -24,7 +24,7 @@ stty -echo; printf 'p3: '; read c; stty echo; echo; echo "stty ${#c}."
 printf 'more? '; read d; echo "more $d."
 printf 'p4: '; read -s d; echo; echo "killed ${#d}."
 perl -e 'system "stty -echo -icanon min 1"; print STDERR "p5: "; while (sysread(STDIN, $k, 1) && $k ne "\n") { print STDERR "*"; $n++ } system "stty echo icanon"; print STDERR "\n"; print "stars $n.\n"'
-printf 'ahead? '; read e; read -s -p 'p6: ' f; echo; echo "ahead $e ${#f}."
+printf 'ahead? '; read e; sleep 0.2; read -s -p 'p6: ' f; echo; echo "ahead $e ${#f}."
 printf 'last? '; read g; echo "last $g."
 printf 'p7: '; read -s h; echo "never."
 `
@@ -102,11 +102,12 @@ func TestMaskedInput(t *testing.T) {
 		t.Errorf("kept of the input\n%q, want\n%q", got, kept)
 	}
 	raw := w.ask(nil, "recording", "export", id, "--format", "raw")
-	text := w.ask(nil, "recording", "export", id, "--format", "cast", "--input", "--commands")
+	cast := w.ask(nil, "recording", "export", id, "--format", "cast", "--input", "--commands")
+	text := w.ask(nil, "recording", "export", id, "--format", "text")
 	if !bytes.Contains(text.out, []byte("shown-Before6")) {
 		t.Errorf("what the terminal showed is not there: %s", text.out)
 	}
-	places := map[string][]byte{"raw": raw.out, "cast": text.out}
+	places := map[string][]byte{"raw": raw.out, "cast": cast.out, "text": text.out}
 	err := filepath.WalkDir(w.path(), func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			places[path], err = os.ReadFile(path)
