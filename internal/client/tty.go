@@ -55,7 +55,7 @@ type terminal struct {
 	held   string // a state that is shown, or waits for a good moment
 	shown  bool
 	lines  []string      // lines that wait for a good moment
-	later  []string      // lines that wait until a full-screen program has given the terminal back
+	later  []deferred    // lines that wait until a full-screen program has given the terminal back
 	titled int           // so many of them were told by bell and title
 	closed bool          // it is the user's again: no state is shown any more
 	guest  sess.JoinRole // of one who is in a session beside its owner; empty: the owner
@@ -115,10 +115,11 @@ func (t *terminal) close() {
 		_, _ = t.o.Out.Write(undo)
 	}
 	t.untitle()
-	for _, l := range append(t.lines, t.later...) {
+	t.sayLater()
+	for _, l := range t.lines {
 		t.print(l)
 	}
-	t.lines, t.later = nil, nil
+	t.lines = nil
 	if t.state != nil {
 		_ = term.Restore(int(t.o.In.Fd()), t.state)
 		t.state = nil

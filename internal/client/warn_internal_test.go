@@ -127,3 +127,15 @@ func TestWarningWhenTheSessionEnds(t *testing.T) {
 		t.Errorf("a terminal that was given back shows %q", seen)
 	}
 }
+
+// What was said a while ago is not shown as if it were true now.
+func TestWarningThatWaitedSaysSince(t *testing.T) {
+	o := newOnTerminal(t)
+	o.write(t, "\x1b[?1049hvim")
+	o.warn("this session ends in 60 s")
+	o.terminal.mu.Lock()
+	o.later[0].said = time.Now().Add(-62 * time.Second)
+	o.terminal.mu.Unlock()
+	o.write(t, "\x1b[?1049l$ ")
+	o.want(t, "sessctl: 1m2s ago: this session ends in 60 s\r\n")
+}
