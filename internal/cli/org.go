@@ -161,6 +161,9 @@ func (a *app) printOrg(o api.Org) error {
 	fields := []field{{"Name", o.Name}, {"ID", string(o.ID)}, {"Created", a.when(o.CreatedAt)}}
 	for _, s := range o.Settings {
 		value := s.Value
+		if _, meaning, ok := strings.Cut(s.Summary, "none: "); ok && value == noLimit {
+			value += ": " + meaning
+		}
 		if s.Default {
 			value += " (default)"
 		}
