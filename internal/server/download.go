@@ -34,7 +34,11 @@ func (s *Server) download(open func(context.Context, sess.Principal, *http.Reque
 			return
 		}
 		c := http.NewResponseController(w)
-		ctx, over := s.goingOn(r.Context(), r, req, c)
+		ctx, over, err := s.goingOn(r.Context(), who, r, req, c)
+		if err != nil {
+			s.writeError(w, req, err)
+			return
+		}
 		defer over()
 		a, err := open(ctx, who, r)
 		if err != nil {

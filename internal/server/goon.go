@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -18,7 +19,38 @@ const (
 	againEvery = 500 * time.Millisecond
 	// againLeast is the time between two looks, however often rules change.
 	againLeast = 100 * time.Millisecond
+	// maxLong is how many of them one user is sent at a time: each looks at the database now and then for as long as it lasts.
+	maxLong = 64
 )
+
+// tally counts the answers that take long, by who gets them. The zero value works.
+type tally struct {
+	mu sync.Mutex
+	by map[sess.UserID]int
+}
+
+// begin counts one more, unless there are maxLong.
+func (t *tally) begin(id sess.UserID) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.by[id] >= maxLong {
+		return sess.New(sess.CodeLimited, fmt.Sprintf("you are being sent %d downloads and watched lists, which is the limit", maxLong), "wait until one has ended, or end one")
+	}
+	if t.by == nil {
+		t.by = map[sess.UserID]int{}
+	}
+	t.by[id]++
+	return nil
+}
+
+// over counts one less.
+func (t *tally) over(id sess.UserID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.by[id]--; t.by[id] == 0 {
+		delete(t.by, id)
+	}
+}
 
 // bell wakes everybody who waits for it. The zero value works.
 type bell struct {
@@ -48,7 +80,10 @@ func (b *bell) wait() <-chan struct{} {
 
 // goingOn gives a context for an answer that takes long, and a way to say that it is over. The context ends, and what is being
 // written fails, when whoever gets it is allowed it no more.
-func (s *Server) goingOn(ctx context.Context, r *http.Request, req request, c *http.ResponseController) (context.Context, func()) {
+func (s *Server) goingOn(ctx context.Context, who sess.Principal, r *http.Request, req request, c *http.ResponseController) (context.Context, func(), error) {
+	if err := s.long.begin(who.User); err != nil {
+		return nil, nil, err
+	}
 	ctx, pass := gate.WithPass(ctx)
 	ctx, cut := context.WithCancelCause(ctx)
 	done := make(chan struct{})
@@ -64,7 +99,7 @@ func (s *Server) goingOn(ctx context.Context, r *http.Request, req request, c *h
 			}
 		}
 	})
-	return ctx, func() { close(done); wg.Wait(); cut(nil) }
+	return ctx, func() { close(done); wg.Wait(); cut(nil); s.long.over(who.User) }, nil
 }
 
 // waitFor waits for a time or until something comes sooner, and reports whether it is not all over by then.

@@ -62,6 +62,47 @@ func TestLongAnswersAreCut(t *testing.T) {
 	}
 }
 
+// TestLongAnswersAreBounded: nobody keeps the server busy with watches without end; others are not concerned, and who ended one
+// may begin another.
+func TestLongAnswersAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newMatrix(t)
+	mux := http.NewServeMux()
+	w.s.longAnswers(mux)
+	srv := httptest.NewServer(w.s.outer(mux))
+	t.Cleanup(srv.Close)
+	m := w.ours.member(sess.RoleAdmin)
+	key := w.login(m, nil)
+	var all []*longAnswer
+	for range maxLong {
+		all = append(all, w.startLong(srv.URL+"/stream", key))
+	}
+	ask := func() int {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL+"/download", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, k := w.key(m, nil)
+		r.Header.Set("Authorization", "Bearer "+k)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	if got := ask(); got != http.StatusTooManyRequests {
+		t.Errorf("one too many gives %d", got)
+	}
+	w.startLong(srv.URL+"/stream", w.login(w.ours.admin, nil))
+	_ = all[0].body.Close()
+	for deadline := time.Now().Add(10 * time.Second); ask() != http.StatusOK; <-time.After(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("who ended one may begin none")
+		}
+	}
+}
+
 // longAnswers serves three that end only when they are cut: the last one faster than anybody reads.
 func (s *Server) longAnswers(mux *http.ServeMux) {
 	allowed := func(ctx context.Context, who sess.Principal) error {

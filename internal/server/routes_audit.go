@@ -40,7 +40,11 @@ func (s *Server) stream(run func(context.Context, sess.Principal, *http.Request,
 			return
 		}
 		c := http.NewResponseController(w)
-		ctx, over := s.goingOn(r.Context(), r, req, c)
+		ctx, over, err := s.goingOn(r.Context(), who, r, req, c)
+		if err != nil {
+			s.writeError(w, req, err)
+			return
+		}
 		defer over()
 		begun := false
 		open := func(contentType string) *streamWriter {

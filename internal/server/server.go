@@ -77,6 +77,7 @@ type Server struct {
 	http         *http.Server
 	conns        *conns
 	changed      bell // rung when rules of some organisation changed
+	long         tally
 	draining     atomic.Bool
 	leaving      chan struct{} // closed when the server begins to stop: answers without an end end
 	adminLink    string        // of this start, while nobody has accepted
