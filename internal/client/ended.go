@@ -30,6 +30,10 @@ func (s *Session) ended(f wire.EndFrame) error {
 	if s.Kind == sess.KindExec {
 		again = "run it again when it is safe to"
 	}
+	limited := again
+	if s.Kind == sess.KindExec { // it would end the same way
+		limited = "who sets the limit: sessctl session show " + string(s.ID)
+	}
 	look := "sessctl instance show " + s.Instance
 	code := sess.CodeEnded
 	var message, hint string
@@ -85,9 +89,9 @@ func (s *Session) ended(f wire.EndFrame) error {
 	case sess.EndServerLost:
 		message, hint = s.Instance+" heard of no server for longer than the session's lease, and ended it", again
 	case sess.EndIdle:
-		message, hint = "the session was idle for too long", again
+		message, hint = "the session was idle for too long", limited
 	case sess.EndMaxDuration:
-		message, hint = "the session ran for as long as it may", again
+		message, hint = "the session ran for as long as it may", limited
 	case sess.EndLoginExpired:
 		message, hint = "the login or key that started the session ran out", "run sessctl login, then "+again
 	default:
