@@ -54,7 +54,8 @@ type Events struct {
 	ends    map[streamKey]uint64
 	params  []byte
 	size    wire.Resize
-	echoed  echoedLines
+	echoed  toldLines
+	typed   []Event // echoed, and not given yet
 
 	marks    *programMarks // nil: none are wanted
 	ahead    *Event        // read, while markers come before it
@@ -66,7 +67,7 @@ const maxEarly = 256
 
 // NewEvents reads events from records, which nothing else may read meanwhile.
 func NewEvents(r Records) *Events {
-	return &Events{records: r, ends: make(map[streamKey]uint64)}
+	return &Events{records: r, ends: make(map[streamKey]uint64), echoed: toldLines{channel: wire.ChannelEchoed}}
 }
 
 // Head describes the session. What the recording's Meta leaves open is taken from the session's parameters, which are
@@ -149,6 +150,10 @@ func (e *Events) next() (Event, error) {
 
 // step takes one record. The event has no kind if the record is none; params says that the parameters are complete.
 func (e *Events) step() (ev Event, params bool, err error) {
+	if len(e.typed) > 0 {
+		ev, e.typed = e.typed[0], e.typed[1:]
+		return ev, false, nil
+	}
 	r, err := e.records.Next()
 	if err != nil {
 		return Event{}, false, err
@@ -181,6 +186,7 @@ func (e *Events) fresh(r *Record) bool {
 	}
 	if r.Header.Type == wire.Data && r.Header.Offset < have {
 		r.Payload = r.Payload[min(have-r.Header.Offset, uint64(len(r.Payload))):]
+		r.Header.Offset = have
 	}
 	if len(e.ends) < maxStreams {
 		e.ends[key] = end
@@ -204,13 +210,30 @@ func (e *Events) frame(ev *Event, r *Record) (params bool) {
 	case r.Side == sess.SideClient && h.Channel == wire.ChannelMain:
 		ev.Kind, ev.Channel, ev.Participant, ev.Data = EventInput, h.Channel, h.Participant, r.Payload
 	case r.Side == sess.SideAgent && h.Channel == wire.ChannelEchoed:
-		if ev.Data = e.echoed.add(r.Payload); len(ev.Data) > 0 {
-			ev.Kind, ev.Channel = EventInput, wire.ChannelMain
+		e.echo(r)
+		if len(e.typed) > 0 {
+			*ev, e.typed = e.typed[0], e.typed[1:]
 		}
 	case r.Side == sess.SideAgent && (h.Channel == wire.ChannelMain || h.Channel == wire.ChannelStderr):
 		ev.Kind, ev.Channel, ev.Data = EventOutput, h.Channel, r.Payload
 	}
 	return false
+}
+
+// echo takes in what an agent told of masked input, each piece with who typed it.
+func (e *Events) echo(r *Record) {
+	_ = e.echoed.each(r, func(line []byte) error {
+		var l sess.EchoedLine
+		if json.Unmarshal(line, &l) != nil || len(l.Typed) == 0 {
+			return nil
+		}
+		if n := len(e.typed); n > 0 && e.typed[n-1].Participant == l.Participant {
+			e.typed[n-1].Data = append(e.typed[n-1].Data, l.Typed...)
+			return nil
+		}
+		e.typed = append(e.typed, Event{Time: r.Time, Kind: EventInput, Channel: wire.ChannelMain, Participant: l.Participant, Data: l.Typed})
+		return nil
+	})
 }
 
 func (e *Events) resized(ev *Event, body []byte) {

@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/wire"
 )
 
 // NewEventsWithPrograms is NewEvents with an EventProgram for each program that was started, at the time at which it was.
 func NewEventsWithPrograms(r Records) *Events {
-	m := &programMarks{records: r}
+	m := &programMarks{records: r, lines: toldLines{channel: wire.ChannelPrograms}}
 	e := NewEvents(m)
 	e.marks = m
 	return e
@@ -33,9 +34,8 @@ type programMarks struct {
 	size    int
 	err     error // of records: its end
 
-	have  uint64
-	line  []byte // begun, not ended
-	base  int64  // the instance's clock where the recording's is 0, µs since 1970
+	lines toldLines
+	base  int64 // the instance's clock where the recording's is 0, µs since 1970
 	given time.Duration
 	marks []Event
 }
@@ -70,23 +70,13 @@ func (p *programMarks) Next() (Record, error) {
 
 // see notes the programs of a record.
 func (p *programMarks) see(r *Record) {
-	b := programBytes(r, &p.have)
-	for len(b) > 0 {
-		end := lineEnd(b)
-		if end == 0 {
-			if p.line = append(p.line, b...); len(p.line) > maxProgramLine {
-				p.line = nil
-			}
-			return
-		}
-		p.line = append(p.line, b[:end]...)
-		b = b[end:]
+	_ = p.lines.each(r, func(line []byte) error {
 		var l sess.ProgramLine
-		if json.Unmarshal(p.line, &l) == nil {
+		if json.Unmarshal(line, &l) == nil {
 			p.told(r.Time, &l)
 		}
-		p.line = p.line[:0]
-	}
+		return nil
+	})
 }
 
 // told makes a marker of a line. The clocks of instance and server need not agree, but they go alike: the first line is
