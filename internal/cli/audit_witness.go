@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -150,7 +149,7 @@ func (w *witness) look(ctx context.Context) error {
 			"the server can't sign, or what it shows is not the log as it is: look at the server's log, and keep this one's file")
 	}
 	if !w.any || c.Size > w.last.Size {
-		if err := appendLine(w.path, seen); err != nil {
+		if err := keep(w.path, seen); err != nil {
 			return err
 		}
 	}
@@ -191,7 +190,7 @@ func (w *witness) judge(seen audit.Witnessed, err error) error {
 
 // shout keeps what proves it and tells.
 func (w *witness) shout(seen audit.Witnessed, cause error) error {
-	if err := appendLine(w.path+".rewritten", seen); err != nil {
+	if err := keep(w.path+".rewritten", seen); err != nil {
 		w.a.tell(err)
 	}
 	if w.a.json {
@@ -204,24 +203,9 @@ func (w *witness) shout(seen audit.Witnessed, cause error) error {
 	return statusError(exitFailure)
 }
 
-// appendLine writes a line to a file, and to its disk.
-func appendLine(path string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return sess.Wrap(err, sess.CodeInvalid, "can't write "+path, "")
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
+// keep appends a checkpoint to a file of them.
+func keep(path string, seen audit.Witnessed) error {
+	if err := audit.AppendWitnessed(path, seen); err != nil {
 		return sess.Wrap(err, sess.CodeInvalid, "can't write "+path, "")
 	}
 	return nil

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -68,9 +69,6 @@ func (p *Publisher) recall(seq *audit.Sequencer) error {
 	if err != nil {
 		return bad(err)
 	}
-	if err := endLine(f); err != nil {
-		return bad(err)
-	}
 	for _, w := range last {
 		c, err := audit.OpenCheckpoint(w.Checkpoint, p.key)
 		if err != nil {
@@ -79,27 +77,6 @@ func (p *Publisher) recall(seq *audit.Sequencer) error {
 		seq.Remember(c)
 	}
 	return nil
-}
-
-// endLine takes away a last line that breaks off.
-func endLine(f *os.File) error {
-	st, err := f.Stat()
-	if err != nil || st.Size() == 0 {
-		return err //nolint:wrapcheck // the caller's
-	}
-	end := st.Size()
-	for b := make([]byte, 1); end > 0; end-- {
-		if _, err := f.ReadAt(b, end-1); err != nil {
-			return err //nolint:wrapcheck // the caller's
-		}
-		if b[0] == '\n' {
-			break
-		}
-	}
-	if end == st.Size() {
-		return nil
-	}
-	return f.Truncate(end) //nolint:wrapcheck // the caller's
 }
 
 func (p *Publisher) put(c audit.Checkpoint, signed string) {
@@ -149,17 +126,12 @@ func (p *Publisher) publish(ctx context.Context) error {
 	if len(waiting) == 0 {
 		return nil
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
+	lines := slices.Collect(maps.Values(waiting))
 	var err error
-	for _, w := range waiting {
-		err = errors.Join(err, enc.Encode(w))
-	}
-	if err == nil && p.url() {
-		err = p.post(ctx, b.Bytes())
-	} else if err == nil {
-		err = p.append(b.Bytes())
+	if p.url() {
+		err = p.post(ctx, lines)
+	} else {
+		err = audit.AppendWitnessed(p.to, lines...)
 	}
 	if err == nil {
 		return nil
@@ -174,27 +146,19 @@ func (p *Publisher) publish(ctx context.Context) error {
 	return err
 }
 
-// append writes lines to the file, and to its disk.
-func (p *Publisher) append(b []byte) error {
-	f, err := os.OpenFile(p.to, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return fmt.Errorf("open file of checkpoints: %w", err)
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write checkpoints: %w", err)
-	}
-	return nil
-}
-
 // post sends lines to the URL, which the server's owner chose. They are signed themselves.
-func (p *Publisher) post(ctx context.Context, b []byte) error {
+func (p *Publisher) post(ctx context.Context, lines []audit.Witnessed) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	for _, w := range lines {
+		if err := enc.Encode(w); err != nil {
+			return fmt.Errorf("post checkpoints: %w", err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.to, bytes.NewReader(b))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.to, &b)
 	if err != nil {
 		return fmt.Errorf("post checkpoints: %w", err)
 	}

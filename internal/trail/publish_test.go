@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -71,6 +72,42 @@ func TestPublishedCheckpointsBindTheServer(t *testing.T) {
 	if _, err := trail.NewPublisher(file, w.signer.VerifierKey(), w.seq, time.Now, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a file of something else is taken")
 	}
+}
+
+// TestFullDiskSpoilsNoPublishedCheckpoints: what a full disk left of a line must not become one with the next: the server would
+// not start by that file any more.
+func TestFullDiskSpoilsNoPublishedCheckpoints(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "published")
+	w := newWorld(t, storetest.SQLite(t))
+	stop := publish(t, w, file)
+	defer func() { stop() }()
+	lines := func(n int) {
+		t.Helper()
+		until(t, "checkpoints are there", func() error {
+			if b, err := os.ReadFile(file); err != nil || bytes.Count(b, []byte("\n")) != n {
+				return fmt.Errorf("%w: %s", err, b)
+			}
+			return nil
+		})
+	}
+	w.add(0, 5, time.Now())
+	w.flush()
+	lines(1)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"time":"2026`); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	w.add(5, 10, time.Now())
+	w.flush()
+	lines(2)
+	stop()
+	w.open("nod_1") // the server starts again
+	stop = publish(t, w, file)
 }
 
 // A URL that fails gets the newest checkpoint when it is back.
