@@ -18,9 +18,14 @@ func (s *Server) sessionCommands(ctx context.Context, who sess.Principal, r *htt
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says everything
 	}
-	reader, err := s.recordings.OpenReader(who.Org, rec.Session)
+	return s.commandsAnswer(who.Org, rec)
+}
+
+// commandsAnswer sends the list of programs in a recording that may be seen.
+func (s *Server) commandsAnswer(org sess.OrgID, rec api.Recording) (*answer, error) {
+	reader, err := s.reader(org, rec)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says everything
+		return nil, err
 	}
 	return &answer{contentType: "application/jsonl", close: reader.Close, send: func(w io.Writer) error {
 		n, err := recording.CopyPrograms(reader, w)

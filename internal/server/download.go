@@ -68,12 +68,9 @@ func (s *Server) recordingData(ctx context.Context, who sess.Principal, r *http.
 
 // recordingAnswer sends a recording whose replay was allowed.
 func (s *Server) recordingAnswer(org sess.OrgID, rec api.Recording) (*answer, error) {
-	reader, err := s.recordings.OpenReader(org, rec.Session)
+	reader, err := s.reader(org, rec)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says everything
-	}
-	if rec.State != sess.RecordingActive {
-		reader.Over()
+		return nil, err
 	}
 	return &answer{contentType: recording.ContentType, close: reader.Close, send: func(w io.Writer) error {
 		_, err := reader.WriteTo(w)
@@ -82,6 +79,15 @@ func (s *Server) recordingAnswer(org sess.OrgID, rec api.Recording) (*answer, er
 		}
 		return nil
 	}}, nil
+}
+
+// reader opens a recording, and tells its reader when it has ended: one without an end is damaged then.
+func (s *Server) reader(org sess.OrgID, rec api.Recording) (*recording.Reader, error) {
+	reader, err := s.recordings.OpenReader(org, rec.Session)
+	if err == nil && rec.State != sess.RecordingActive {
+		reader.Over()
+	}
+	return reader, err //nolint:wrapcheck // it says everything
 }
 
 // stallWriter gives a download time for as long as it moves, and is allowed.
