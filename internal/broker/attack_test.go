@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -229,6 +230,32 @@ func TestALockOnAnAddressReachesGuestsWhoMoved(t *testing.T) {
 			if p.Num > 0 && p.LeftAt == nil {
 				t.Errorf("participant %d, who said to be at %s, watches from a locked address", p.Num, p.ClientAddr)
 			}
+		}
+	})
+}
+
+// TestAnAgentsLastWordIsCleaned: how a session's processes ended is the agent's word, on its stream as on its control link.
+func TestAnAgentsLastWordIsCleaned(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		s := w.both(w.connect())
+		bad := "a\x1b]2;mine\a\u202e\n" + strings.Repeat("x", 1000)
+		exit := sess.Exit{Message: bad, Signal: bad, Limits: bad, Reason: sess.EndReason(bad), Left: -5, Programs: &sess.ProgramsSum{Count: -1, Lost: -1, None: bad, Digest: bad}}
+		if err := w.Exited(t.Context(), w.org, s.id, 1, wire.Exit{Exit: exit, Finals: []wire.Final{}}); err != nil {
+			t.Fatal(err)
+		}
+		v, err := w.Show(t.Context(), w.alice, api.SessionRef{Session: string(s.id)})
+		if err != nil || v.Exit == nil || v.Exit.Programs == nil {
+			t.Fatalf("%+v, %v", v.Exit, err)
+		}
+		x := *v.Exit
+		for _, text := range []string{x.Message, x.Signal, x.Limits, string(x.Reason), x.Programs.None, x.Programs.Digest} {
+			if strings.ContainsAny(text, "\x1b\a\n\u202e") || len(text) > 600 {
+				t.Errorf("kept: %.60q, %d bytes", text, len(text))
+			}
+		}
+		if x.Left < 0 || x.Programs.Count < 0 || x.Programs.Lost < 0 {
+			t.Errorf("counted: %+v %+v", x, x.Programs)
 		}
 	})
 }

@@ -30,20 +30,18 @@ func (s *Service) programsEvent(ctx context.Context, tx *store.Tx, r store.Sessi
 	}
 	details := map[string]string{"instance": r.InstanceName, "owner": r.UserName}
 	if sum.None != "" {
-		details["none"] = bounded(sum.None)
+		details["none"] = sum.None
 	} else {
 		details["count"], details["lost"] = fmt.Sprint(sum.Count), fmt.Sprint(sum.Lost)
 	}
 	if sum.Digest != "" {
-		details["digest"] = bounded(sum.Digest)
+		details["digest"] = sum.Digest
 	}
 	return s.gate.Event(ctx, tx, gate.Entry{Who: sess.System(r.Org), Action: policy.SessionCommands, On: sessionResource(r), Session: r.ID, Details: details})
 }
 
 // maxStated bounds a word of an agent's statement.
 const maxStated = 128
-
-func bounded(s string) string { return s[:min(len(s), maxStated)] }
 
 // sealed refuses a list of programs that only those can read whom the recording is encrypted to.
 func sealed(r api.Recording) error {

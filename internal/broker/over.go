@@ -17,12 +17,7 @@ func (s *Service) exitAfterEnd(ctx context.Context, l *agentLink, c wire.Control
 	if c.Exit == nil {
 		return nil
 	}
-	exit := *c.Exit
-	exit.Message, exit.Signal = clean(exit.Message, maxReject), clean(exit.Signal, maxVersion)
-	exit.Limits, exit.Left = clean(exit.Limits, maxVersion), max(0, exit.Left)
-	if p := exit.Programs; p != nil {
-		exit.Programs = &sess.ProgramsSum{Count: max(0, p.Count), Lost: max(0, p.Lost), None: clean(p.None, maxStated), Digest: clean(p.Digest, maxStated)}
-	}
+	exit := stated(*c.Exit)
 	body, err := json.Marshal(wire.Exit{Exit: exit, Finals: []wire.Final{}})
 	if err != nil {
 		return fmt.Errorf("encode exit: %w", err)
@@ -65,6 +60,16 @@ func (s *Service) exitAfterEnd(ctx context.Context, l *agentLink, c wire.Control
 		s.carryOut(after, e)
 	}
 	return nil
+}
+
+// stated is what an agent states of the end of a session's processes, on whichever way, fit to be kept and shown.
+func stated(x sess.Exit) sess.Exit {
+	x.Message, x.Signal, x.Reason = clean(x.Message, maxReject), clean(x.Signal, maxVersion), sess.EndReason(clean(string(x.Reason), maxVersion))
+	x.Limits, x.Left = clean(x.Limits, maxVersion), max(0, x.Left)
+	if p := x.Programs; p != nil {
+		x.Programs = &sess.ProgramsSum{Count: max(0, p.Count), Lost: max(0, p.Lost), None: clean(p.None, maxStated), Digest: clean(p.Digest, maxStated)}
+	}
+	return x
 }
 
 // leaseOver is the end of a session whose agent heard of no server for as long as its lease.

@@ -113,6 +113,7 @@ func (s *Service) presenceEvents(ctx context.Context, tx *store.Tx, r store.Sess
 // Exited puts how a session's process ended on record and ends the session by it, unless it ended before: then the status
 // only fills the row. nil means that it is there: the agent may be told exit_ok. It may be repeated.
 func (s *Service) Exited(ctx context.Context, org sess.OrgID, id sess.SessionID, epoch uint64, exit wire.Exit) error {
+	exit.Exit = stated(exit.Exit)
 	body, err := json.Marshal(exit)
 	if err != nil {
 		return fmt.Errorf("encode exit: %w", err)
