@@ -58,13 +58,14 @@ func useLogin(ctx context.Context, tx *store.Tx, x life, now time.Time) error {
 	return err
 }
 
-// typedSince gives the sessions at whose terminal, where their owner is, something was typed since a moment.
+// typedSince gives the sessions at whose terminal their owner, who is there, typed something since a moment. What peers type is
+// no use of the owner's login.
 func (l *lives) typedSince(t time.Time) []life {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var out []life
 	for _, x := range l.all {
-		if x.tty && !x.key && x.client && x.state == sess.StateActive && x.counted > 0 && x.activeAt.After(t) {
+		if x.tty && !x.key && x.client && x.state == sess.StateActive && x.ownAt.After(t) {
 			out = append(out, *x)
 		}
 	}

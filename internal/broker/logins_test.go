@@ -80,6 +80,11 @@ func TestWhoTypesUsesTheirLogin(t *testing.T) {
 		if at := w.lastUsed(w.alice); !at.Equal(began) {
 			t.Errorf("used at %s though nothing was typed", at)
 		}
+		w.relay.peerTyping(s.id)
+		minute(false)
+		if at := w.lastUsed(w.alice); !at.Equal(began) {
+			t.Errorf("used at %s by what a peer typed", at)
+		}
 		for range 70 {
 			minute(true)
 		}

@@ -37,7 +37,7 @@ type Relay interface {
 	// Traffic gives the bytes that a session moved so far; false: it has no connection here.
 	Traffic(id sess.SessionID) (sess.Traffic, bool)
 	// Activity counts the frames of input, and of any bytes, that passed in a session.
-	Activity(id sess.SessionID) (typed, moved uint64)
+	Activity(id sess.SessionID) (own, typed, moved uint64)
 	// Notice shows the owner of a session a line, if they are connected. It returns at once.
 	Notice(id sess.SessionID, text string)
 	// Dismiss says f to a participant who is not the owner and closes their connection. It returns at once.

@@ -37,6 +37,8 @@ type held struct {
 	started   time.Time // zero: not yet
 	activeAt  time.Time // when something was typed, or moved, last
 	counted   uint64    // by the relay, when that was
+	ownAt     time.Time // when its owner typed something last; zero: never, here
+	own       uint64    // by the relay, when that was
 	loginEnds time.Time // zero: not known, or never
 	warned    [clocks]bool
 }
@@ -61,6 +63,14 @@ func (h *held) counts(n uint64, now time.Time) {
 		h.activeAt, h.warned[clockIdle] = now, false
 	}
 	h.counted = n
+}
+
+// countsOwn takes over how much of that the owner typed.
+func (h *held) countsOwn(n uint64, now time.Time) {
+	if n != h.own && n > 0 {
+		h.ownAt = now
+	}
+	h.own = n
 }
 
 // ends gives when a control ends the session; zero: it does not. warn is how long before its person is told.
@@ -174,7 +184,7 @@ func (l *lives) count(relay Relay, now time.Time) {
 
 // countOne notes what passed in one session, and gives it as it is then.
 func (l *lives) countOne(relay Relay, id sess.SessionID, now time.Time) (life, bool) {
-	typed, moved := relay.Activity(id)
+	own, typed, moved := relay.Activity(id)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	x := l.all[id]
@@ -185,6 +195,7 @@ func (l *lives) countOne(relay Relay, id sess.SessionID, now time.Time) (life, b
 		moved = typed
 	}
 	x.counts(moved, now)
+	x.countsOwn(own, now)
 	return *x, true
 }
 

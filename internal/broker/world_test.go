@@ -74,7 +74,7 @@ func newWorld(t testing.TB, db *store.DB) *world {
 	}
 	_, key, _ := ed25519.GenerateKey(rand.Reader)
 	w := &world{
-		t: t, db: db, node: sess.NewNodeID(), key: key, relay: &cuts{by: make(chan cut, 100), notices: make(chan notice, 100), typed: map[sess.SessionID]uint64{}},
+		t: t, db: db, node: sess.NewNodeID(), key: key, relay: &cuts{by: make(chan cut, 100), notices: make(chan notice, 100), typed: map[sess.SessionID]uint64{}, peers: map[sess.SessionID]uint64{}},
 		now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC),
 	}
 	w.gate = gate.New(gate.Config{DB: db, Policy: engine, Now: w.clock})
@@ -252,6 +252,7 @@ type cuts struct {
 
 	mu    sync.Mutex // protects the following
 	typed map[sess.SessionID]uint64
+	peers map[sess.SessionID]uint64 // of typed, not by the owner
 	out   []string // participants who were put out: number and reason
 }
 
@@ -262,10 +263,18 @@ type notice struct {
 
 func (c *cuts) Notice(id sess.SessionID, text string) { c.notices <- notice{id, text} }
 
-func (c *cuts) Activity(id sess.SessionID) (typed, moved uint64) {
+func (c *cuts) Activity(id sess.SessionID) (own, typed, moved uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.typed[id], c.typed[id]
+	return c.typed[id] - c.peers[id], c.typed[id], c.typed[id]
+}
+
+// peerTyping has something typed in a session by somebody beside its owner.
+func (c *cuts) peerTyping(id sess.SessionID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.typed[id]++
+	c.peers[id]++
 }
 
 // typing has something typed in a session.

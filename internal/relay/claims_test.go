@@ -105,3 +105,32 @@ func TestAGuestCannotBreakTheAgentsConnection(t *testing.T) {
 	send(t, s.client.Out(wire.ChannelMain), "def")
 	expect(t, s.agent.In(wire.ChannelMain), "def")
 }
+
+// TestWhatAPeerTypesIsInput: a session in which a guest works is not idle, and its owner is not therefore there.
+func TestWhatAPeerTypesIsInput(t *testing.T) {
+	s := newShell(t)
+	go func() { _ = s.drive(t.Context(), s.client, sess.SideClient, s.gens) }()
+	send(t, s.client.Out(wire.ChannelMain), "abc")
+	expect(t, s.agent.In(wire.ChannelMain), "abc")
+	g, err := s.guest(t.Context(), 1, sess.JoinPeer, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	if err := answerAsk(t, g, []wire.SendState{{StreamID: wire.StreamID{Channel: wire.ChannelMain, Participant: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	own, typed, moved := s.relay.Activity(s.id)
+	if err := g.Write(wire.Header{Type: wire.Data, Channel: wire.ChannelMain, Participant: 1}, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(5 * time.Second); ; <-time.After(5 * time.Millisecond) {
+		o, ty, m := s.relay.Activity(s.id)
+		if o == own && ty == typed+1 && m == moved+1 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d of the owner, %d typed, %d moved; before %d, %d, %d", o, ty, m, own, typed, moved)
+		}
+	}
+}

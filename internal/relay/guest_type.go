@@ -183,6 +183,7 @@ func (s *session) recordTyped(g *guest, t *typist, h wire.Header, payload []byte
 		return nil, fmt.Errorf("record: %w", err)
 	}
 	t.recv = max(t.recv, end)
+	s.activity.peer()
 	return a, nil
 }
 
