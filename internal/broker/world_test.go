@@ -253,7 +253,7 @@ type cuts struct {
 	mu    sync.Mutex // protects the following
 	typed map[sess.SessionID]uint64
 	peers map[sess.SessionID]uint64 // of typed, not by the owner
-	out   []string // participants who were put out: number and reason
+	out   []string                  // participants who were put out: number and reason
 }
 
 type notice struct {
