@@ -18,7 +18,7 @@ import (
 const (
 	creditDelay   = 50 * time.Millisecond  // a consumed byte is credited within this time
 	exitRepeat    = time.Second            // the agent repeats how the process ended until it is on record
-	doneWait      = 200 * time.Millisecond // a client waits this long for the relay to take its done
+	doneWait      = 200 * time.Millisecond // after its done a client waits this long for the status to be on record
 	roundPatience = 3                      // connections in a row that break the protocol without progress end the session
 )
 

@@ -40,7 +40,7 @@ func (e *Endpoint) Run(ctx context.Context, c *Conn) error {
 				if e.cfg.Side == sess.SideAgent {
 					c.Close()
 				} else {
-					defer time.AfterFunc(doneWait, c.Close).Stop() // the relay closes when it has read it
+					defer time.AfterFunc(doneWait, c.Close).Stop() // the relay closes when the status is on record
 				}
 			case <-gone:
 				return

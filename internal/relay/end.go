@@ -87,7 +87,8 @@ func (s *session) openOutput() {
 	}
 }
 
-// allDone is a client saying that it has everything.
+// allDone is a client saying that it has everything. It is let go once the exit is on record, so that what its user asks next
+// finds the session ended: a list, and above all the start that a limit on sessions would refuse.
 func (s *session) allDone(p *party) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,7 +100,11 @@ func (s *session) allDone(p *party) {
 	s.call(func(ctx context.Context) error {
 		return s.current(ctx, func(epoch uint64) error { return s.relay.broker.Delivered(ctx, s.org, s.id, epoch) })
 	})
-	p.conn.Close()
+	if s.exited || s.ended {
+		p.conn.Close()
+		return
+	}
+	s.parting = p // for as long as it waits
 }
 
 // stateExit has the broker record how the process ended, then tells the agent; the caller holds mu. The agent repeats
@@ -132,6 +137,10 @@ func (s *session) stateExit(statement []byte) {
 		}
 		if !s.exited {
 			s.exited, s.finals, s.status = true, x.Finals, &x.Exit
+			if s.parting != nil {
+				s.parting.conn.Close()
+				s.parting = nil
+			}
 			_ = s.journal.Mark("exit", x)
 			s.exitToGuests()
 			s.moderated()

@@ -382,6 +382,7 @@ type session struct {
 	failed  bool         // the broker was told that it can't be recorded
 	ended   bool         // the status was on record when a side joined, so the agent need not state it again
 	done    bool         // a client has everything
+	parting *party       // who said so, until the status is on record
 	free    bool         // output runs on into the record alone
 	freeing *time.Timer
 	end     *wire.EndFrame // set by Cut

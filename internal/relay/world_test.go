@@ -47,11 +47,12 @@ type world struct {
 	free       time.Duration
 	term       bool
 	failed     []string
-	moderators int          // that the session needs
-	came       []string     // what the broker was told of participants
-	unwelcome  error        // what it says of them
-	here       [2]bool      // what the broker was told of each side
-	present    func() error // what the broker says of a side that comes; nil: welcome
+	moderators int           // that the session needs
+	came       []string      // what the broker was told of participants
+	unwelcome  error         // what it says of them
+	here       [2]bool       // what the broker was told of each side
+	present    func() error  // what the broker says of a side that comes; nil: welcome
+	slow       chan struct{} // it is slow to note an exit: not before this is closed; nil: it is not
 }
 
 var org = sess.NewOrgID()
@@ -169,6 +170,9 @@ func (w *world) Present(_ context.Context, _ sess.OrgID, _ sess.SessionID, epoch
 
 // Exited implements relay.Broker.
 func (w *world) Exited(_ context.Context, _ sess.OrgID, _ sess.SessionID, epoch uint64, x wire.Exit) error {
+	if w.slow != nil {
+		<-w.slow
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if epoch != w.epoch {
