@@ -161,9 +161,13 @@ func (a *app) alertTestCmd() *cobra.Command {
 }
 
 func (a *app) alertRemoveCmd() *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	c := &cobra.Command{
 		Use: "remove ID", Aliases: []string{"rm"}, Short: "Remove a webhook; what it waits for is not told any more", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if ok, err := a.sure(yes, "Tell the webhook "+cell(args[0])+" nothing more?"); err != nil || !ok {
+				return err
+			}
 			if _, err := call(cmd.Context(), a, "asking the server", api.RemoveAlertHook, api.IDRef{ID: args[0]}); err != nil {
 				return err
 			}
@@ -172,6 +176,8 @@ func (a *app) alertRemoveCmd() *cobra.Command {
 		},
 		ValidArgsFunction: a.completeAlerts,
 	}
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask")
+	return c
 }
 
 // completeAlerts completes the id of a webhook.

@@ -77,7 +77,9 @@ func (a *app) verifierKey(cmd *cobra.Command, key, file string) (string, error) 
 		key = k
 	}
 	if key == "" {
-		return "", usagef(cmd, "name the server's verifier key with --key: the one in the file proves nothing")
+		return "", &usageError{cmd: cmd, err: sess.New(sess.CodeInvalid,
+			"name the server's verifier key with --key or --key-file: the one in the file proves nothing",
+			"take it from the server once, before you need it: sessctl audit verify --json shows it as key")}
 	}
 	return strings.TrimSpace(key), nil
 }
@@ -120,7 +122,7 @@ func (a *app) verifyServer(ctx context.Context) error {
 		return err
 	}
 	return a.printVerified(verified{
-		OK: out.OK, Size: out.Size, End: out.Size, Unplaced: out.Unplaced, Root: out.Root, Checkpoint: out.Checkpoint, Problems: out.Problems,
+		OK: out.OK, Size: out.Size, End: out.Size, Unplaced: out.Unplaced, Root: out.Root, Checkpoint: out.Checkpoint, Key: out.Key, Problems: out.Problems,
 	})
 }
 
@@ -134,6 +136,7 @@ type verified struct {
 	Unplaced   int64    `json:"unplaced"`
 	Root       string   `json:"root"`
 	Checkpoint string   `json:"checkpoint"`
+	Key        string   `json:"key,omitempty"` // that the server says is its own: kept early, it verifies exports
 	Problems   []string `json:"problems,omitempty"`
 }
 

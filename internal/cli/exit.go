@@ -89,10 +89,13 @@ func (a *app) tell(err error) {
 // describe puts err in words. What stopped us on this machine or on the way is said too: it is the caller's own.
 func describe(err error) (message, hint string) {
 	var usage *usageError
+	var e *sess.Error
 	if errors.As(err, &usage) {
+		if errors.As(usage.err, &e) && e.Hint != "" {
+			return e.Message, e.Hint
+		}
 		return usage.Error(), "run " + usage.cmd.CommandPath() + " --help"
 	}
-	var e *sess.Error
 	if !errors.As(err, &e) {
 		return err.Error(), ""
 	}

@@ -66,7 +66,7 @@ func (m momentFlag) Set(text string) error {
 
 // period adds --since and --until; nothing but since where until is nil.
 func (a *app) period(fs *pflag.FlagSet, since, until *string, sinceHelp, untilHelp string) {
-	fs.Var(momentFlag{a, since}, "since", sinceHelp+": "+momentHelp)
+	fs.Var(momentFlag{a, since}, "since", sinceHelp+": "+sess.MomentHelp)
 	if until != nil {
 		fs.Var(momentFlag{a, until}, "until", untilHelp)
 	}

@@ -79,7 +79,7 @@ func (a *app) textFile(path string, most int64) (string, error) {
 		return "", sess.Wrap(err, sess.CodeInvalid, "can't read "+path, "")
 	}
 	if int64(len(b)) > most || len(b) == 0 {
-		return "", sess.New(sess.CodeInvalid, fmt.Sprintf("%s is empty, or over %s", path, size(uint64(most))), "") //nolint:gosec // a constant
+		return "", sess.New(sess.CodeInvalid, fmt.Sprintf("%s is empty, or over %s", path, sess.FormatSize(uint64(most))), "") //nolint:gosec // a constant
 	}
 	return string(b), nil
 }
@@ -140,7 +140,7 @@ func (a *app) printIDP(p api.IDP) error {
 	}
 	metadata := s.MetadataURL
 	if s.Metadata != "" {
-		metadata = size(uint64(len(s.Metadata))) + ", from a file"
+		metadata = sess.FormatSize(uint64(len(s.Metadata))) + ", from a file"
 	}
 	valid := ""
 	if p.ValidSeconds > 0 {

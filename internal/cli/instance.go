@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/sess"
 )
 
 func (a *app) instanceCmd() *cobra.Command {
@@ -89,10 +90,10 @@ func (a *app) printInstance(i api.Instance) error {
 		fields = append(fields, field{"Load", fmt.Sprintf("%.2f", i.Load1)})
 	}
 	if i.MemTotal > 0 {
-		fields = append(fields, field{"Memory", size(i.MemFree) + " free of " + size(i.MemTotal)})
+		fields = append(fields, field{"Memory", sess.FormatSize(i.MemFree) + " free of " + sess.FormatSize(i.MemTotal)})
 	}
 	if i.DiskTotal > 0 {
-		fields = append(fields, field{"Disk", size(i.DiskFree) + " free of " + size(i.DiskTotal)})
+		fields = append(fields, field{"Disk", sess.FormatSize(i.DiskFree) + " free of " + sess.FormatSize(i.DiskTotal)})
 	}
 	return a.printFields(fields)
 }

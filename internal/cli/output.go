@@ -256,21 +256,6 @@ func roughly(d time.Duration) string {
 	return fmt.Sprintf("%dd", int(d/day))
 }
 
-// size says a number of bytes.
-func size(n uint64) string {
-	if n < 1024 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, unit := float64(n), ""
-	for _, unit = range [...]string{"KiB", "MiB", "GiB", "TiB", "PiB"} {
-		f /= 1024
-		if f < 1023.95 {
-			break
-		}
-	}
-	return fmt.Sprintf("%.1f %s", f, unit)
-}
-
 // labels says labels in a fixed order.
 func labels(m map[string]string) string {
 	var parts []string

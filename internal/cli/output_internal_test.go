@@ -50,14 +50,6 @@ func TestRelative(t *testing.T) {
 	}
 }
 
-func TestSize(t *testing.T) {
-	for in, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1 << 20: "1.0 MiB", 1<<20 - 1: "1.0 MiB", 1 << 62: "4096.0 PiB"} {
-		if got := size(in); got != want {
-			t.Errorf("size(%d) = %q, want %q", in, got, want)
-		}
-	}
-}
-
 func TestCell(t *testing.T) {
 	if got := cell("a\tb\nc\x1b[2Jd\u202e\u00fc"); got != "a b c\uFFFD[2Jd\uFFFDü" {
 		t.Errorf("cell = %q", got)

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sessctl/sess/internal/api"
+	"github.com/sessctl/sess/internal/sess"
 )
 
 func (a *app) recordingCmd() *cobra.Command {
@@ -33,7 +34,7 @@ func (a *app) recordingListCmd() *cobra.Command {
 		row: func(r api.Recording) []string {
 			return []string{
 				string(r.Session), string(r.State), string(r.Kind), r.InstanceName, r.UserName, a.when(r.StartedAt),
-				length(r), size(uint64(max(0, r.Bytes))), shortKeys(r.Recipients),
+				length(r), sess.FormatSize(uint64(max(0, r.Bytes))), shortKeys(r.Recipients),
 			}
 		},
 	}
@@ -83,8 +84,8 @@ func (a *app) recordingShowCmd() *cobra.Command {
 				{"User", r.UserName},
 				{"Started", a.when(r.StartedAt)},
 				{"Length", length(r)},
-				{"Recorded", size(uint64(max(0, r.Bytes)))},
-				{"Stored", size(uint64(max(0, r.Stored)))},
+				{"Recorded", sess.FormatSize(uint64(max(0, r.Bytes)))},
+				{"Stored", sess.FormatSize(uint64(max(0, r.Stored)))},
 				{"Digest", r.Digest},
 				{"Problem", r.Problem},
 				{"Held", held(r.Hold)},

@@ -108,7 +108,7 @@ func programsText(s api.Session) string {
 func recordingText(s api.Session) string {
 	text := string(s.RecordingState)
 	if s.RecordingBytes > 0 {
-		text += ", " + size(uint64(s.RecordingBytes))
+		text += ", " + sess.FormatSize(uint64(s.RecordingBytes))
 	}
 	return text
 }
@@ -123,7 +123,7 @@ func tookFields(s api.Session) []field {
 		cpu = (time.Duration(s.CPUMicros) * time.Microsecond).Round(time.Millisecond).String()
 	}
 	if s.MemPeak > 0 {
-		mem = size(uint64(s.MemPeak))
+		mem = sess.FormatSize(uint64(s.MemPeak))
 	}
 	return []field{{"Bytes", bytes}, {"CPU time", cpu}, {"Peak memory", mem}}
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"encoding/csv"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -108,23 +107,16 @@ func usageCells(r api.UsageRow, label string, people bool) []string {
 	if !people {
 		return append([]string{label}, r.Numbers()...)
 	}
-	micros := func(n int64) string {
-		d := time.Duration(n) * time.Microsecond
-		if d >= time.Minute {
-			return d.Round(time.Second).String()
-		}
-		return d.Round(time.Millisecond).String()
-	}
-	bytes := func(n int64) string { return size(uint64(max(0, n))) }
+	bytes := func(n int64) string { return sess.FormatSize(uint64(max(0, n))) }
 	cpu, mem, unmeasured := "", "", ""
 	if r.CPUUS != nil && r.MemPeak != nil {
-		cpu, mem = micros(*r.CPUUS), bytes(*r.MemPeak)
+		cpu, mem = sess.FormatMicros(*r.CPUUS), bytes(*r.MemPeak)
 	}
 	if r.Unmeasured > 0 {
 		unmeasured = strconv.FormatInt(r.Unmeasured, 10)
 	}
 	return []string{
-		label, strconv.FormatInt(r.Sessions, 10), micros(r.WallUS), cpu, mem, bytes(r.BytesIn), bytes(r.BytesOut), bytes(r.BytesErr),
+		label, strconv.FormatInt(r.Sessions, 10), sess.FormatMicros(r.WallUS), cpu, mem, bytes(r.BytesIn), bytes(r.BytesOut), bytes(r.BytesErr),
 		bytes(r.RecStored), unmeasured,
 	}
 }

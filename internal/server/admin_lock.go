@@ -48,7 +48,7 @@ func adminLockCommand(p Process) *cobra.Command {
 
 func adminLockAdd(p Process) *cobra.Command {
 	var address, org, reason string
-	var ttl time.Duration
+	var ttl ttlFlag
 	c := &cobra.Command{
 		Use: "add (--address ADDRESS | --org NAME)", Short: "Lock an address for every organisation, or an organisation with everybody in it",
 		Long:    "What runs from there or in there ends, and every call is refused. Nobody in an organisation can lift it.",
@@ -63,7 +63,7 @@ func adminLockAdd(p Process) *cobra.Command {
 				kind, target = sess.LockOrg, org
 			}
 			var out identity.BoxLock
-			q := url.Values{"kind": {string(kind)}, "target": {target}, "reason": {reason}, "ttl": {ttl.String()}}
+			q := url.Values{"kind": {string(kind)}, "target": {target}, "reason": {reason}, "ttl": {time.Duration(ttl).String()}}
 			if err := askRunning(cmd, p, http.MethodPost, "/admin/locks?"+q.Encode(), &out); err != nil {
 				return err
 			}
@@ -74,8 +74,32 @@ func adminLockAdd(p Process) *cobra.Command {
 	c.Flags().StringVar(&address, "address", "", "lock this `ADDRESS` or network, for every organisation")
 	c.Flags().StringVar(&org, "org", "", "lock the organisation of this `NAME`")
 	c.Flags().StringVar(&reason, "reason", "", "why: whoever it bars is told, and it is on record")
-	c.Flags().DurationVar(&ttl, "ttl", 0, "how long it lasts; until it is lifted, if not given")
+	c.Flags().Var(&ttl, "ttl", "how long it lasts; until it is lifted, if not given")
 	return c
+}
+
+// ttlFlag is how long a lock lasts, as sessctl lock add takes it: 90s, 15m, 12h, 30d.
+type ttlFlag time.Duration
+
+// Type implements pflag.Value.
+func (f *ttlFlag) Type() string { return "TIME" }
+
+// String implements pflag.Value.
+func (f *ttlFlag) String() string {
+	if *f == 0 {
+		return ""
+	}
+	return sess.FormatDuration(time.Duration(*f))
+}
+
+// Set implements pflag.Value.
+func (f *ttlFlag) Set(text string) error {
+	d, err := sess.ParseDuration(text)
+	if err != nil {
+		return fmt.Errorf("%.40q is no duration: write it like 90s, 15m, 12h or 30d", text)
+	}
+	*f = ttlFlag(d)
+	return nil
 }
 
 func adminLockList(p Process) *cobra.Command {

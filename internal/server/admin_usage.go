@@ -42,11 +42,13 @@ func adminUsageCommand(p Process) *cobra.Command {
 			}
 			q := url.Values{"by": {by}}
 			for name, text := range map[string]string{"since": since, "until": until} {
-				at, err := dateOr(text)
+				at, err := sess.ParseMoment(text, time.Now())
 				if err != nil {
-					return &usageError{fmt.Errorf("--%s: %w", name, err), cmd.CommandPath()}
+					return &usageError{fmt.Errorf("--%s: %w: give it as "+sess.MomentHelp, name, err), cmd.CommandPath()}
 				}
-				q.Set(name, at)
+				if !at.IsZero() {
+					q.Set(name, at.UTC().Format(time.RFC3339Nano))
+				}
 			}
 			var u api.Usage
 			if err := askRunning(cmd, p, http.MethodGet, "/admin/usage?"+q.Encode(), &u); err != nil {
@@ -57,25 +59,12 @@ func adminUsageCommand(p Process) *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVar(&by, "by", "org", "put together by org or month")
-	f.StringVar(&since, "since", "", "from this `DATE` on: 2026-11-01, or 2026-11-01T00:00:00Z")
-	f.StringVar(&until, "until", "", "up to this `DATE`, which is not included; now if not given")
+	f.StringVar(&since, "since", "", "only what ended at this `TIME` or later: "+sess.MomentHelp)
+	f.StringVar(&until, "until", "", "only what ended before this `TIME`; now if not given")
 	f.StringVar(&format, "format", "table", "table, csv or json")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	adminFlags(c)
 	return c
-}
-
-// dateOr reads a date, or a time as the API takes it.
-func dateOr(text string) (string, error) {
-	if text == "" {
-		return "", nil
-	}
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t.UTC().Format(time.RFC3339), nil
-		}
-	}
-	return "", fmt.Errorf("%q is no date: write 2026-11-01, or 2026-11-01T00:00:00Z", text)
 }
 
 func printBoxUsage(p Process, u api.Usage, format string) error {
@@ -94,14 +83,15 @@ func printBoxUsage(p Process, u api.Usage, format string) error {
 		return w.Error()
 	}
 	w := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tSESSIONS\tTIME\tCPU\tBYTES IN\tBYTES OUT\tRECORDINGS\tNOT MEASURED\tID")
+	fmt.Fprintln(w, "NAME\tSESSIONS\tTIME\tCPU\tIN\tOUT\tERR\tRECORDINGS\tNOT MEASURED\tID")
+	bytes := func(n int64) string { return sess.FormatSize(uint64(max(0, n))) }
 	for _, r := range u.Items {
-		wall, cpu := time.Duration(r.WallUS)*time.Microsecond, ""
+		cpu := ""
 		if r.CPUUS != nil {
-			cpu = (time.Duration(*r.CPUUS) * time.Microsecond).Round(time.Millisecond).String()
+			cpu = sess.FormatMicros(*r.CPUUS)
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", r.Name, r.Sessions, wall.Round(time.Second), cpu, r.BytesIn,
-			r.BytesOut+r.BytesErr, r.RecStored, r.Unmeasured, r.Key)
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", r.Name, r.Sessions, sess.FormatMicros(r.WallUS), cpu, bytes(r.BytesIn),
+			bytes(r.BytesOut), bytes(r.BytesErr), bytes(r.RecStored), r.Unmeasured, r.Key)
 	}
 	return w.Flush()
 }
