@@ -24,6 +24,9 @@ func (e *EndedError) Error() string { return e.err.Error() }
 // Unwrap gives the *sess.Error for people.
 func (e *EndedError) Unwrap() error { return e.err }
 
+// lockedHint is the next step of whom a lock cut off.
+const lockedHint = "an admin of the organisation can tell why, and lift it"
+
 // ended puts an end frame in words.
 func (s *Session) ended(f wire.EndFrame) error {
 	again := "start another: sessctl start " + s.Instance
@@ -67,7 +70,7 @@ func (s *Session) ended(f wire.EndFrame) error {
 		message, hint = "the right to this session was taken away"+by(f.By), "sessctl whoami says what you may do"
 		code = sess.CodeDenied
 	case sess.EndLocked:
-		message, hint = "the session was ended by a lock", "an admin of the organisation can tell why, and lift it"
+		message, hint = "the session was ended by a lock", lockedHint
 		code = sess.CodeLocked
 	case sess.EndRemoved:
 		message, hint = s.Instance+" was removed"+by(f.By), "sessctl instance list"

@@ -175,6 +175,9 @@ func (d *guestDriver) ended() (GuestResult, error) {
 		if e.End.Reason == sess.EndExit {
 			return GuestResult{Exit: e.End.Exit, End: e}, nil
 		}
+		if e.End.Reason == sess.EndLocked { // on them, or on all of the session: they can't tell
+			e = &EndedError{End: e.End, err: sess.New(sess.CodeLocked, "a lock put you out of the session: "+printable(e.End.Message), lockedHint)}
+		}
 		return GuestResult{End: e}, e
 	}
 	return GuestResult{}, d.r.err

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/vt"
 	"github.com/creack/pty"
 	"golang.org/x/term"
 
@@ -217,6 +218,54 @@ func TestTerminalSurvivesACut(t *testing.T) {
 	if res := u.leave(); res.Exit.Status != 0 || u.err != nil {
 		t.Errorf("%+v, %v", res, u.err)
 	}
+}
+
+// While a connection is lost that is said below the prompt, and when it is back the screen is as it was, to the last row.
+func TestTerminalAfterALossAsBefore(t *testing.T) {
+	for name, rows := range map[string]string{"at the top": "3", "at the bottom": "60"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			u := newUser(t).start(w, "sh", "-c", "stty -echo; seq "+rows+"; printf 'prompt> '; while read x; do printf \"got $x\"; done")
+			u.see("prompt> ")
+			before := u.shows()
+			w.setDown(true)
+			u.see("connection lost, reconnecting… (~. to end)")
+			if lost := u.shows(); !strings.HasSuffix(lost, rows+"\nprompt>\n sessctl: connection lost, reconnecting… (~. to end)") {
+				t.Errorf("while it is lost:\n%s", lost)
+			}
+			w.setDown(false)
+			u.typ("it\r")
+			u.see("got it")
+			after := u.shows()
+			want := before + "got it"
+			if name == "at the bottom" { // a row of it went up by one for the message
+				_, want, _ = strings.Cut(want, "\n")
+			}
+			if after != want {
+				t.Errorf("when it is back:\n%s\nwant\n%s", after, want)
+			}
+			u.typ("\x04")
+			if res := u.leave(); res.Exit.Status != 0 || u.err != nil {
+				t.Errorf("%+v, %v", res, u.err)
+			}
+		})
+	}
+}
+
+// shows is the screen as it stands, without what is empty at its end.
+func (u *user) shows() string {
+	e := vt.NewEmulator(100, 30)
+	defer func() { _ = e.Close() }()
+	_, _ = e.Write([]byte(u.screen.String()))
+	lines := strings.Split(e.String(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " \r")
+	}
+	text := strings.TrimRight(strings.Join(lines, "\n"), "\n")
+	if strings.HasSuffix(text, ">") {
+		text += " "
+	}
+	return text
 }
 
 // Every way out leaves the terminal in its old mode and on its main screen.

@@ -54,6 +54,7 @@ type terminal struct {
 	screen screen
 	held   string // a state that is shown, or waits for a good moment
 	shown  bool
+	below  bool          // it is in the row below the cursor's
 	lines  []string      // lines that wait for a good moment
 	later  []deferred    // lines that wait until a full-screen program has given the terminal back
 	titled int           // so many of them were told by bell and title
@@ -142,6 +143,9 @@ func (t *terminal) guard(f func()) {
 func (t *terminal) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.below { // where the session may write next
+		t.wipe()
+	}
 	n, err := t.o.Out.Write(p)
 	t.screen.feed(p[:n])
 	if (t.held != "" && !t.shown || len(t.lines) > 0 || len(t.later) > 0) && t.screen.ground() {
@@ -150,8 +154,9 @@ func (t *terminal) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// hold shows a state: on a terminal in its first row, which is put out of the way of what the session drew last, and
-// elsewhere as a line.
+// hold shows a state until release. At a prompt it is in a row of its own below the cursor's, so that nothing of what the
+// terminal shows is lost by it; over a full-screen program in the first row, which the program draws again afterwards; and
+// where there is no terminal it is a line.
 func (t *terminal) hold(text string) {
 	t.mu.Lock()
 	if t.o.Escape != NoEscape && t.state != nil {
@@ -181,7 +186,7 @@ func (t *terminal) release() {
 		return
 	}
 	t.mu.Lock()
-	covered := t.shown && isTerminal(t.o.Lines)
+	covered := t.shown && !t.below && isTerminal(t.o.Lines)
 	t.unhold()
 	t.mu.Unlock()
 	if covered {
@@ -220,19 +225,41 @@ func (t *terminal) flush() {
 		fmt.Fprintf(t.o.Lines, "sessctl: %s\n", t.held)
 		return
 	}
-	fmt.Fprintf(t.o.Lines, "\x1b7\x1b[1;1H\x1b[7m\x1b[K sessctl: %s \x1b[m\x1b8", t.held)
+	text := " sessctl: " + t.held + " "
+	if cols, _ := TerminalSize(t.o.Lines); cols > 1 { // in one row
+		text = string([]rune(text)[:min(len([]rune(text)), int(cols)-1)])
+	}
+	if t.screen.alternate() {
+		fmt.Fprintf(t.o.Lines, "\x1b7\x1b[1;1H\x1b[7m\x1b[K%s\x1b[m\x1b8", text)
+		return
+	}
+	t.below = true
+	fmt.Fprintf(t.o.Lines, "\x1bD\x1b[A\x1b7\x1b[B\r\x1b[7m%s\x1b[m\x1b[K\x1b8", text) // an index makes the row where there is none
 }
 
 // unhold takes a state away; the caller holds mu.
 func (t *terminal) unhold() {
+	t.wipe()
+	t.held = ""
+}
+
+// wipe takes a state off the terminal; the caller holds mu.
+func (t *terminal) wipe() {
 	if t.shown && isTerminal(t.o.Lines) {
-		fmt.Fprint(t.o.Lines, "\x1b7\x1b[1;1H\x1b[m\x1b[K\x1b8")
+		at := "\x1b[1;1H"
+		if t.below {
+			at = "\x1b[B\r"
+		}
+		fmt.Fprint(t.o.Lines, "\x1b7"+at+"\x1b[m\x1b[K\x1b8")
 	}
-	t.held, t.shown = "", false
+	t.shown, t.below = false, false
 }
 
 // print shows a line that stays; the caller holds mu.
 func (t *terminal) print(text string) {
+	if t.below {
+		t.wipe()
+	}
 	switch {
 	case !isTerminal(t.o.Lines):
 		fmt.Fprintf(t.o.Lines, "sessctl: %s\n", text)

@@ -185,7 +185,7 @@ func TestLockPutsAGuestOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.exits(5)
-	p.see("is locked: INC-8")
+	p.see("a lock put you out of the session: the user " + ann.name + " is locked: INC-8")
 	s.see(ann.name + " was put out: the user " + ann.name + " is locked: INC-8")
 	if a := ann.do("join", id, "--observe"); a.code != 5 || !strings.Contains(string(a.err), "you are locked out: INC-8") {
 		t.Errorf("back again: %+v", a)
