@@ -75,6 +75,12 @@ func TestList(t *testing.T) {
 				t.Errorf("%s: %v, want %v", c.name, ids(got), c.want)
 			}
 		}
+		slip := api.SessionsIn{State: "all", User: "alcie@example.com"}
+		_, err := w.List(t.Context(), w.root, slip)
+		wantCode(t, "of nobody", err, sess.CodeNotFound)
+		if got, err := w.List(t.Context(), w.alice, slip); err != nil || len(got.Items) != 0 { // who sees no users is not told who there is
+			t.Errorf("of nobody, by an operator: %+v, %v", got, err)
+		}
 		var paged []sess.SessionID
 		in := api.SessionsIn{State: "all"}
 		in.Limit = 2
@@ -92,7 +98,7 @@ func TestList(t *testing.T) {
 			t.Errorf("pages give %v, want %v", paged, all)
 		}
 		in.After = "nonsense"
-		_, err := w.List(t.Context(), w.root, in)
+		_, err = w.List(t.Context(), w.root, in)
 		wantCode(t, "bad cursor", err, sess.CodeInvalid)
 
 		recs, err := w.Recordings(t.Context(), w.alice, api.RecordingsIn{})

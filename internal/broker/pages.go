@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -137,7 +138,7 @@ func (q sessionQuery) find(ctx context.Context, tx *gate.Tx, now time.Time) (fou
 	}
 	for _, look := range []func(context.Context, *gate.Tx, *found) error{q.findUsers, q.findInstances, q.findProject} {
 		if err := look(ctx, tx, &f); err != nil {
-			if isNotFound(err) {
+			if errors.Is(err, store.ErrNotFound) {
 				return f, false, nil
 			}
 			return f, false, err
@@ -168,6 +169,9 @@ func (q sessionQuery) findUsers(ctx context.Context, tx *gate.Tx, f *found) erro
 		var err error
 		if f.users, err = tx.ListUsersCalled(ctx, who.Org, q.user); err != nil {
 			return fmt.Errorf("look for user: %w", err)
+		}
+		if len(f.users) == 0 && tx.Allowed(policy.UserList, policy.Org(who.Org)) { // a slip of the keyboard must not read as good news
+			return sess.New(sess.CodeNotFound, fmt.Sprintf("no user %q in this organisation", clean(q.user, maxReason)), "sessctl user list shows them")
 		}
 	}
 	if q.mine {
