@@ -85,7 +85,15 @@ func (s *Service) tightened(ctx context.Context, t tighter) error {
 		return fmt.Errorf("tighten controls: %w", err)
 	}
 	s.lives.update(after, s.now())
+	s.moderate(after)
 	return nil
+}
+
+// moderate has the relay know how many moderators a session that lives needs.
+func (s *Service) moderate(r store.Session) {
+	if n := controls(r).Moderators; n > 0 && s.relay != nil && r.State != sess.StateEnded {
+		s.relay.Moderate(r.ID, int(n))
+	}
 }
 
 // saveControls writes the controls of a session that the transaction holds or has just inserted.

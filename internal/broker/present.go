@@ -56,6 +56,9 @@ func (s *Service) Present(ctx context.Context, org sess.OrgID, id sess.SessionID
 	} else {
 		s.lives.add(after, now)
 	}
+	if here {
+		s.moderate(after) // more may be needed than when the ticket was redeemed
+	}
 	s.lives.here(id, side, here, now)
 	if here && side == sess.SideClient {
 		s.askAgain(ctx, org, id)

@@ -42,6 +42,8 @@ type Relay interface {
 	Notice(id sess.SessionID, text string)
 	// Dismiss says f to a participant who is not the owner and closes their connection. It returns at once.
 	Dismiss(id sess.SessionID, num uint16, f wire.EndFrame)
+	// Moderate has a session run only while so many moderators are there; it never needs fewer than before. It returns at once.
+	Moderate(id sess.SessionID, n int)
 }
 
 // Config is what a Service is made of. Gate, DB, Node, PublicURL and Key are required.

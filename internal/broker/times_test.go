@@ -194,7 +194,7 @@ func TestRunningSessionsGetStricterControls(t *testing.T) {
 		a := w.connect()
 		w.limit("r", sess.Controls{MaxSeconds: 1000, IdleSeconds: 900})
 		s := w.both(a)
-		w.limit("r", sess.Controls{MaxSeconds: 5000, IdleSeconds: 100, Recording: sess.RecordStrict, GraceSeconds: 10, ReasonRequired: true})
+		w.limit("r", sess.Controls{MaxSeconds: 5000, IdleSeconds: 100, Recording: sess.RecordStrict, GraceSeconds: 10, ReasonRequired: true, Moderators: 2})
 		w.recheck(false)
 		got, err := w.Show(t.Context(), w.alice, api.SessionRef{Session: string(s.id)})
 		if err != nil {
@@ -202,6 +202,9 @@ func TestRunningSessionsGetStricterControls(t *testing.T) {
 		}
 		if c := got.Controls; c == nil || c.MaxSeconds != 1000 || c.IdleSeconds != 100 || c.Recording != "" || c.ReasonRequired || c.From[sess.ControlIdle] != "role/r" || got.GraceMS != 10_000 {
 			t.Errorf("controls %+v, grace %d ms", c, got.GraceMS)
+		}
+		if n := w.relay.needed(s.id); n != 2 {
+			t.Errorf("the relay was told of %d moderators", n)
 		}
 		w.limit("r", sess.Controls{GraceSeconds: 7200}) // looser
 		w.recheck(false)

@@ -74,7 +74,7 @@ func newWorld(t testing.TB, db *store.DB) *world {
 	}
 	_, key, _ := ed25519.GenerateKey(rand.Reader)
 	w := &world{
-		t: t, db: db, node: sess.NewNodeID(), key: key, relay: &cuts{by: make(chan cut, 100), notices: make(chan notice, 100), typed: map[sess.SessionID]uint64{}, peers: map[sess.SessionID]uint64{}},
+		t: t, db: db, node: sess.NewNodeID(), key: key, relay: &cuts{by: make(chan cut, 100), notices: make(chan notice, 100), typed: map[sess.SessionID]uint64{}, peers: map[sess.SessionID]uint64{}, needs: map[sess.SessionID]int{}},
 		now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC),
 	}
 	w.gate = gate.New(gate.Config{DB: db, Policy: engine, Now: w.clock})
@@ -253,6 +253,7 @@ type cuts struct {
 	mu    sync.Mutex // protects the following
 	typed map[sess.SessionID]uint64
 	peers map[sess.SessionID]uint64 // of typed, not by the owner
+	needs map[sess.SessionID]int    // moderators
 	out   []string                  // participants who were put out: number and reason
 }
 
@@ -299,6 +300,20 @@ func (c *cuts) Dismiss(_ sess.SessionID, num uint16, f wire.EndFrame) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out = append(c.out, fmt.Sprint(num, " ", f.Reason))
+}
+
+// Moderate implements broker.Relay.
+func (c *cuts) Moderate(id sess.SessionID, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.needs[id] = n
+}
+
+// needed gives how many moderators the relay was told that a session needs.
+func (c *cuts) needed(id sess.SessionID) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.needs[id]
 }
 
 // wantCut waits for a session to be cut.

@@ -134,3 +134,127 @@ func TestWhatAPeerTypesIsInput(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoWasPutOutModeratesNoMore: who joins again is put out of the connection before, which has a moment to hear of it. In that
+// moment one person must not be two moderators.
+func TestWhoWasPutOutModeratesNoMore(t *testing.T) {
+	s := newShell(t)
+	s.moderators, s.lacking = 2, make(chan int, 100)
+	until := func(want int, most time.Duration) {
+		t.Helper()
+		for end := time.After(most); ; {
+			select {
+			case n := <-s.lacking:
+				if n == want {
+					return
+				}
+			case <-end:
+				t.Fatalf("the broker was not told within %s that %d moderators are lacking", most, want)
+			}
+		}
+	}
+	go func() { _ = s.drive(t.Context(), s.client, sess.SideClient, s.gens) }()
+	until(2, 10*time.Second)
+	for num := range 2 {
+		g, err := s.guest(t.Context(), num+1, sess.JoinModerator, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+	}
+	until(0, 10*time.Second)
+	send(t, s.client.Out(wire.ChannelMain), "abc")
+	expect(t, s.agent.In(wire.ChannelMain), "abc")
+	s.relay.Dismiss(s.id, 1, wire.EndFrame{Reason: sess.EndKicked})
+	until(1, 700*time.Millisecond) // it has a second to hear of it
+}
+
+// TestWhoWasPutOutTypesNoMore: nor by another hello in the moment that they have to hear of it, of the round that was or of one that
+// begins then.
+func TestWhoWasPutOutTypesNoMore(t *testing.T) {
+	s := newShell(t)
+	s.moderators, s.lacking = 1, make(chan int, 100)
+	go func() { _ = s.drive(t.Context(), s.client, sess.SideClient, s.gens) }()
+	m, err := s.guest(t.Context(), 1, sess.JoinModerator, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	send(t, s.client.Out(wire.ChannelMain), "abc")
+	expect(t, s.agent.In(wire.ChannelMain), "abc")
+	p, err := s.guest(t.Context(), 2, sess.JoinPeer, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	typing := []wire.SendState{{StreamID: wire.StreamID{Channel: wire.ChannelMain, Participant: 2}}}
+	if err := answerAsk(t, p, typing); err != nil {
+		t.Fatal(err)
+	}
+	s.relay.Dismiss(s.id, 2, wire.EndFrame{Reason: sess.EndKicked})
+	// The owner comes anew, which begins a round.
+	second := s.newClient(true)
+	defer second.Close(nil)
+	go s.driveTakeover(t.Context(), second)
+	send(t, second.Out(wire.ChannelMain), "def")
+	expect(t, s.agent.In(wire.ChannelMain), "def")
+	before := typedIn(s)
+	for round := range uint64(8) {
+		hello := wire.HelloFrame{Version: wire.Version, Epoch: 1, Round: round, Send: typing}
+		_ = p.Write(wire.Header{Type: wire.Hello}, wire.AppendHello(nil, hello))
+	}
+	_ = p.Write(wire.Header{Type: wire.Data, Channel: wire.ChannelMain, Participant: 2}, []byte("rm -rf /\r"))
+	for {
+		if _, err := p.ReadFrame(); err != nil {
+			break // its moment is over
+		}
+	}
+	if n := typedIn(s); n != before {
+		t.Errorf("%d frames were typed by who was put out", n-before)
+	}
+}
+
+// typedIn counts what peers typed.
+func typedIn(s *shell) uint64 {
+	own, typed, _ := s.relay.Activity(s.id)
+	return typed - own
+}
+
+// TestALiveSessionIsModeratedFromNowOn: rules that become stricter hold for sessions that run.
+func TestALiveSessionIsModeratedFromNowOn(t *testing.T) {
+	s := newShell(t)
+	s.lacking = make(chan int, 100)
+	go func() { _ = s.drive(t.Context(), s.client, sess.SideClient, s.gens) }()
+	send(t, s.client.Out(wire.ChannelMain), "abc")
+	expect(t, s.agent.In(wire.ChannelMain), "abc")
+	s.relay.Moderate(s.id, 1)
+	if n := <-s.lacking; n != 1 {
+		t.Fatalf("%d moderators are lacking", n)
+	}
+	own, _, _ := s.relay.Activity(s.id)
+	send(t, s.client.Out(wire.ChannelMain), "def") // waits at the client
+	for end := time.After(100 * time.Millisecond); ; {
+		select {
+		case <-time.After(time.Millisecond):
+			if now, _, _ := s.relay.Activity(s.id); now != own {
+				t.Fatalf("%d frames passed without a moderator", now-own)
+			}
+			continue
+		case <-end:
+		}
+		break
+	}
+	m, err := s.guest(t.Context(), 1, sess.JoinModerator, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if n := <-s.lacking; n != 0 {
+		t.Fatalf("%d moderators are lacking", n)
+	}
+	expect(t, s.agent.In(wire.ChannelMain), "def")
+	s.relay.Moderate(s.id, 0)
+	s.relay.Moderate(s.id, 1) // nothing new
+	send(t, s.client.Out(wire.ChannelMain), "ghi")
+	expect(t, s.agent.In(wire.ChannelMain), "ghi")
+}

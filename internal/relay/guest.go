@@ -29,6 +29,7 @@ type guest struct {
 
 	// Protected by session.mu.
 	typing guestRound
+	out    bool // told to go: until its connection is closed it is nobody
 }
 
 // joinGuest runs one connection of a participant until it is over.
@@ -170,7 +171,9 @@ func (s *session) guestHere(g *guest, here, left bool) func(context.Context) err
 	return of(g.req, func(ctx context.Context) error {
 		err := s.relay.broker.Guest(ctx, s.org, s.id, g.num, g.gen, here, left)
 		if here && (errors.Is(err, sess.ErrEnded) || errors.Is(err, sess.ErrDenied)) {
-			s.endGuest(g, wire.EndFrame{Reason: sess.EndRevoked, Message: sess.Public(err).Message})
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.putOut(g, wire.EndFrame{Reason: sess.EndRevoked, Message: sess.Public(err).Message})
 			return nil
 		}
 		return err
@@ -189,9 +192,18 @@ func (r *Relay) Dismiss(id sess.SessionID, num uint16, f wire.EndFrame) {
 	defer s.mu.Unlock()
 	for _, g := range s.guests {
 		if g.num == num {
-			s.stopTyping(g)
-			s.endGuest(g, f)
+			s.putOut(g, f)
 		}
+	}
+}
+
+// putOut ends a participant who has to go: from now on they neither type nor moderate; the caller holds mu.
+func (s *session) putOut(g *guest, f wire.EndFrame) {
+	g.out = true
+	s.stopTyping(g)
+	s.endGuest(g, f)
+	if g.role == sess.JoinModerator && s.end == nil {
+		s.moderated()
 	}
 }
 
@@ -204,8 +216,7 @@ func (s *session) endGuest(g *guest, f wire.EndFrame) {
 // cutGuests ends all guests' connections; the caller holds mu.
 func (s *session) cutGuests(f wire.EndFrame) {
 	for _, g := range s.guests {
-		s.stopTyping(g)
-		s.endGuest(g, f)
+		s.putOut(g, f)
 	}
 }
 

@@ -86,7 +86,7 @@ func (s *session) stopTyping(g *guest) { g.typing.went, g.typing.hello = false, 
 // askGuest asks a peer where it stands, if the agent can go on; the caller holds mu.
 func (s *session) askGuest(g *guest) {
 	a := s.parties[sideIndex(sess.SideAgent)]
-	if !g.role.Types() || a == nil || !a.went {
+	if g.out || !g.role.Types() || a == nil || !a.went {
 		return
 	}
 	s.stopTyping(g)
@@ -108,7 +108,7 @@ func (s *session) guestHello(g *guest, payload []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if uint64(g.typing.round) != h.Round || h.Epoch != s.epoch || g.typing.hello != nil || !slices.Contains(s.guests, g) {
+	if uint64(g.typing.round) != h.Round || h.Epoch != s.epoch || g.typing.hello != nil || g.out || !slices.Contains(s.guests, g) {
 		return nil // of a round that is over
 	}
 	if a := s.parties[sideIndex(sess.SideAgent)]; a == nil || !a.went {
@@ -210,5 +210,5 @@ func (s *session) guestCredit(c wire.StreamCredit) error {
 
 // peerHere reports whether somebody else than the owner may type; the caller holds mu.
 func (s *session) peerHere() bool {
-	return slices.ContainsFunc(s.guests, func(g *guest) bool { return g.role.Types() })
+	return slices.ContainsFunc(s.guests, func(g *guest) bool { return g.role.Types() && !g.out })
 }

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"slices"
 
 	"github.com/sessctl/sess/internal/sess"
 )
@@ -17,7 +18,7 @@ func (s *session) lacking() int {
 	}
 	n := 0
 	for _, g := range s.guests {
-		if g.role == sess.JoinModerator {
+		if g.role == sess.JoinModerator && !g.out {
 			n++
 		}
 	}
@@ -34,6 +35,29 @@ func (s *session) mayRun() bool {
 		}
 	}
 	return lacks == 0
+}
+
+// Moderate has a session run only while so many moderators are there, from now on. It never needs fewer than before.
+func (r *Relay) Moderate(id sess.SessionID, n int) {
+	r.mu.Lock()
+	s := r.sessions[id]
+	r.mu.Unlock()
+	if s == nil {
+		return // who joins says how many
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n <= s.need || s.end != nil {
+		return
+	}
+	s.need = n
+	if !slices.ContainsFunc(s.parties[:], func(p *party) bool { return p != nil && p.went }) {
+		return // it does not run: whoever lets it go looks
+	}
+	if !s.settled {
+		s.settled, s.lacked = true, 0
+	}
+	s.moderated()
 }
 
 // moderated does what follows from a moderator having come or gone; the caller holds mu.

@@ -48,6 +48,7 @@ type world struct {
 	term       bool
 	failed     []string
 	moderators int           // that the session needs
+	lacking    chan int      // moderators, as the broker is told; nil: nobody listens
 	came       []string      // what the broker was told of participants
 	unwelcome  error         // what it says of them
 	here       [2]bool       // what the broker was told of each side
@@ -124,7 +125,7 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	j := relay.Join{
 		Org: org, Session: w.id, Side: side, Gen: gen, OtherGen: w.gens[1-i], Epoch: w.epoch, Window: w.win,
 		First: w.first[i], Takeover: r.URL.Query().Get("takeover") != "", FreeRun: w.free, Terminal: w.term,
-		Ended: w.exit != nil, Meta: recording.Meta{Kind: sess.KindExec},
+		Ended: w.exit != nil, Moderators: w.moderators, Meta: recording.Meta{Kind: sess.KindExec},
 	}
 	w.first[i] = false
 	w.mu.Unlock()
@@ -186,7 +187,12 @@ func (w *world) Exited(_ context.Context, _ sess.OrgID, _ sess.SessionID, epoch 
 }
 
 // Moderated implements relay.Broker.
-func (w *world) Moderated(context.Context, sess.OrgID, sess.SessionID, int) error { return nil }
+func (w *world) Moderated(_ context.Context, _ sess.OrgID, _ sess.SessionID, n int) error {
+	if w.lacking != nil {
+		w.lacking <- n
+	}
+	return nil
+}
 
 // Delivered implements relay.Broker.
 func (w *world) Delivered(context.Context, sess.OrgID, sess.SessionID, uint64) error { return nil }
