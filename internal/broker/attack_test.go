@@ -12,6 +12,7 @@ import (
 
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/broker"
+	"github.com/sessctl/sess/internal/gate"
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/store"
 	"github.com/sessctl/sess/internal/store/storetest"
@@ -256,6 +257,38 @@ func TestAnAgentsLastWordIsCleaned(t *testing.T) {
 		}
 		if x.Left < 0 || x.Programs.Count < 0 || x.Programs.Lost < 0 {
 			t.Errorf("counted: %+v %+v", x, x.Programs)
+		}
+	})
+}
+
+// TestASharedRecordingThatIsTakenBackIsSentNoFurther: what is being sent by a link ends with the link, as it ends with a lock.
+func TestASharedRecordingThatIsTakenBackIsSentNoFurther(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		s := w.recorded(w.connect())
+		for name, end := range map[string]func(id string) error{
+			"taken back": func(id string) error {
+				return w.UnshareRecording(t.Context(), w.alice, api.RecordingShareRef{Session: string(s.id), Share: id})
+			},
+			"ran out": func(string) error { w.pass(2 * time.Hour); return nil },
+		} {
+			in := api.RecordingShareIn{Session: string(s.id)}
+			in.Body.Everyone, in.Body.TTL = true, 3600
+			share, err := w.ShareRecording(t.Context(), w.alice, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, pass := gate.WithPass(t.Context())
+			if _, err := w.OpenRecordingShare(ctx, w.bob, share.ID); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.gate.Still(t.Context(), pass); err != nil {
+				t.Errorf("%s: before: %v", name, err)
+			}
+			if err := end(share.ID); err != nil {
+				t.Fatal(err)
+			}
+			wantCode(t, name, w.gate.Still(t.Context(), pass), sess.CodeNotFound)
 		}
 	})
 }

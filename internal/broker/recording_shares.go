@@ -127,20 +127,18 @@ func (s *Service) OpenRecordingShare(ctx context.Context, who sess.Principal, id
 	var out api.Recording
 	var row store.Session
 	find := gate.Find{Type: policy.TypeRecording, Name: clean(id, maxReason), By: func(tx *gate.Tx) (policy.Resource, error) {
-		share, err := tx.FindRecordingShare(ctx, who.Org, id, store.Micros(s.now()), string(who.User))
+		share, r, err := s.sharedRecording(ctx, tx, id)
 		if err != nil {
 			return policy.Resource{}, err
 		}
-		if row, err = tx.GetSession(ctx, who.Org, share.Session); err != nil {
-			return policy.Resource{}, err
-		}
-		still, err := tx.AllowedFor(ctx, sess.UserID(share.MadeBy), policy.RecordingShare, recordingResource(row))
-		if err != nil {
-			return policy.Resource{}, err
-		}
-		if !still { // a link gives no more than its maker could, now
-			return policy.Resource{}, store.ErrNotFound
-		}
+		row = r
+		tx.While(func(ctx context.Context, tx *gate.Tx) error {
+			_, _, err := s.sharedRecording(ctx, tx, id)
+			if isNotFound(err) {
+				return sess.New(sess.CodeNotFound, "the recording is not shared with you any more", "")
+			}
+			return err
+		})
 		tx.Session(row.ID)
 		tx.Detail("share", share.ID)
 		tx.Detail("shared_by", share.MadeName)
@@ -152,6 +150,22 @@ func (s *Service) OpenRecordingShare(ctx context.Context, who sess.Principal, id
 		return api.Recording{}, err
 	}
 	return out, nil
+}
+
+// sharedRecording finds a recording by a share that holds for who asks. A link gives no more than its maker could, now.
+func (s *Service) sharedRecording(ctx context.Context, tx *gate.Tx, id string) (share store.RecordingShare, r store.Session, err error) {
+	who := tx.Who()
+	if share, err = tx.FindRecordingShare(ctx, who.Org, id, store.Micros(s.now()), string(who.User)); err != nil {
+		return share, r, err
+	}
+	if r, err = tx.GetSession(ctx, who.Org, share.Session); err != nil {
+		return share, r, err
+	}
+	still, err := tx.AllowedFor(ctx, sess.UserID(share.MadeBy), policy.RecordingShare, recordingResource(r))
+	if err == nil && !still {
+		err = store.ErrNotFound
+	}
+	return share, r, err
 }
 
 // ListRecordingShares gives a page of the shares that the principal made, and of those of recordings that they may see.

@@ -16,6 +16,7 @@ type letThrough struct {
 	who sess.Principal
 	act policy.Action
 	on  policy.Resource
+	has func(context.Context, *Tx) error // what else must hold; nil: nothing
 }
 
 type passKey struct{}
@@ -26,13 +27,16 @@ func WithPass(ctx context.Context) (context.Context, *Pass) {
 	return context.WithValue(ctx, passKey{}, p), p
 }
 
+// While has Still ask for more than the decision, of a transaction of its own: what else lets somebody in and may end, as a share does.
+func (tx *Tx) While(holds func(context.Context, *Tx) error) { tx.has = holds }
+
 // pass notes what tx let through, if somebody wants to know.
 func (tx *Tx) pass(ctx context.Context) {
 	p, ok := ctx.Value(passKey{}).(*Pass)
 	if !ok {
 		return
 	}
-	let := letThrough{who: tx.who, act: tx.entry.Action, on: tx.decided}
+	let := letThrough{who: tx.who, act: tx.entry.Action, on: tx.decided, has: tx.has}
 	let.on.Began = store.Micros(tx.entry.Time) // a second factor that was fresh enough then stays so
 	p.let.CompareAndSwap(nil, &let)
 }
@@ -50,7 +54,10 @@ func (g *Gate) Still(ctx context.Context, p *Pass) error {
 		if err := tx.revoked(ctx); err != nil {
 			return err
 		}
-		return tx.decide(ctx, known(let.on))
+		if err := tx.decide(ctx, known(let.on)); err != nil || let.has == nil {
+			return err
+		}
+		return let.has(ctx, tx)
 	})
 	if err == nil || tx == nil || tx.refusal == nil {
 		return err

@@ -27,6 +27,7 @@ type Tx struct {
 
 	standing   Standing
 	decided    policy.Resource                                  // what was decided about, before it was completed
+	has        func(context.Context, *Tx) error                 // what else has to hold for as long as the answer takes
 	things     func(sess.OrgID, sess.InstanceID) (thing, error) // loads what rules may ask of a session's instance, once each
 	incomplete error                                            // that went wrong
 }
