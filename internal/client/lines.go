@@ -3,8 +3,32 @@ package client
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
+	"unicode/utf8"
 )
+
+// wrap breaks what is longer than width between words; 0 is a terminal that does not say how wide it is.
+func wrap(text string, width int) string {
+	if width <= 0 {
+		return text
+	}
+	var out strings.Builder
+	column := 0
+	for i, word := range strings.SplitAfter(text, " ") { // which keeps what is aligned by blanks
+		n := utf8.RuneCountInString(strings.TrimRight(word, " "))
+		if i > 0 && column+n > width {
+			out.WriteByte('\n')
+			column = 0
+		}
+		out.WriteString(word)
+		column += utf8.RuneCountInString(word)
+		if nl := strings.LastIndexByte(word, '\n'); nl >= 0 {
+			column = utf8.RuneCountInString(word[nl+1:])
+		}
+	}
+	return out.String()
+}
 
 // lineUI speaks in plain lines: for commands without a terminal of their own. A state is erased when it is over, where a
 // person reads; in a log it stays, and its end is told.

@@ -222,7 +222,7 @@ func TestTerminalSurvivesACut(t *testing.T) {
 
 // While a connection is lost that is said below the prompt, and when it is back the screen is as it was, to the last row.
 func TestTerminalAfterALossAsBefore(t *testing.T) {
-	for name, rows := range map[string]string{"at the top": "3", "at the bottom": "60"} {
+	for name, rows := range map[string]string{"at the top": "3", "at the bottom": "60", "help meanwhile": "2"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			u := newUser(t).start(w, "sh", "-c", "stty -echo; seq "+rows+"; printf 'prompt> '; while read x; do printf \"got $x\"; done")
@@ -232,6 +232,18 @@ func TestTerminalAfterALossAsBefore(t *testing.T) {
 			u.see("connection lost, reconnecting… (~. to end)")
 			if lost := u.shows(); !strings.HasSuffix(lost, rows+"\nprompt>\n sessctl: connection lost, reconnecting… (~. to end)") {
 				t.Errorf("while it is lost:\n%s", lost)
+			}
+			if name == "help meanwhile" {
+				u.typ("\r~?")
+				u.see("send ~")
+				if s := u.shows(); !strings.Contains(s, "\nprompt> ~?\nEscapes, behind Enter:\n") || !strings.HasSuffix(s, "send ~\n\n sessctl: connection lost, reconnecting… (~. to end)") {
+					t.Errorf("help while it is lost:\n%s", s)
+				}
+				w.setDown(false)
+				u.see("got ")
+				u.typ("\x04")
+				u.leave()
+				return
 			}
 			w.setDown(false)
 			u.typ("it\r")

@@ -271,7 +271,8 @@ func (t *terminal) print(text string) {
 		}
 		fmt.Fprint(t.o.Lines, out+"\x1b8")
 	default:
-		fmt.Fprintf(t.o.Lines, "\r\n\x1b[Ksessctl: %s\r\n", strings.ReplaceAll(text, "\n", "\r\n\x1b[K"))
+		cols, _ := TerminalSize(t.o.Lines)
+		fmt.Fprintf(t.o.Lines, "\r\n\x1b[K%s\r\n", strings.ReplaceAll(wrap("sessctl: "+text, int(cols)), "\n", "\r\n\x1b[K"))
 	}
 }
 
@@ -287,6 +288,10 @@ func (t *terminal) help(c byte) {
 	e := escapeName(c)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.below {
+		t.wipe()
+	}
+	defer t.flush()
 	fmt.Fprintf(t.o.Lines, "%s?\r\nEscapes, behind Enter:\r\n"+
 		"  %s.  end the session\r\n  %sd  detach: leave it running\r\n  %sw  who is in the session\r\n  %sk  put somebody out\r\n"+
 		"  %sy  let in who asks\r\n  %sn  don't\r\n  %s?  this help\r\n  %s%s  send %s\r\n", e, e, e, e, e, e, e, e, e, e, e)
