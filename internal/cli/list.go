@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/sessctl/sess/internal/api"
 )
@@ -149,8 +150,7 @@ func (l *lister[T]) changed(a *app, items []T, last string) (string, error) {
 	now := string(b)
 	switch {
 	case terminal(a.out) && !a.json:
-		_, _ = io.WriteString(a.out, "\x1b[H\x1b[2J\x1b[3J")
-		return now, l.print(a, items)
+		return now, l.screen(a, items)
 	case now == last:
 		return now, nil
 	case a.json:
@@ -159,4 +159,19 @@ func (l *lister[T]) changed(a *app, items []T, last string) (string, error) {
 		_, _ = io.WriteString(a.out, "\n")
 	}
 	return now, l.print(a, items)
+}
+
+// screen shows on a fresh screen as many items as fit, from the first. What scrolled off it before stays.
+func (l *lister[T]) screen(a *app, items []T) error {
+	_, _ = io.WriteString(a.out, "\x1b[H\x1b[J")
+	_, height, err := term.GetSize(int(a.out.Fd()))
+	room := max(1, height-4) // for the heading, two notes and the cursor
+	if err != nil || height <= 0 || len(items) <= room {
+		return l.print(a, items)
+	}
+	if err := l.print(a, items[:room]); err != nil {
+		return err
+	}
+	a.note("and %d more", len(items)-room)
+	return nil
 }

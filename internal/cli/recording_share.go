@@ -91,6 +91,9 @@ func (a *app) recordingUnshareCmd() *cobra.Command {
 		Args:    args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, argv []string) error {
 			_, err := call(cmd.Context(), a, "asking the server", api.UnshareRecording, api.RecordingShareRef{Session: argv[0], Share: shareID(argv[1])})
+			if err == nil {
+				a.note("took %s back", cell(shareID(argv[1])))
+			}
 			return err
 		},
 	}
@@ -107,6 +110,9 @@ func (a *app) recordingHoldCmd() *cobra.Command {
 			if err == nil && a.json {
 				return a.printJSON(r)
 			}
+			if err == nil {
+				a.note("held %s until it is released: sessctl recording release %s", r.Session, r.Session)
+			}
 			return err
 		},
 	}
@@ -122,6 +128,9 @@ func (a *app) recordingReleaseCmd() *cobra.Command {
 			r, err := call(cmd.Context(), a, "asking the server", api.ReleaseRecording, api.SessionRef{Session: argv[0]})
 			if err == nil && a.json {
 				return a.printJSON(r)
+			}
+			if err == nil {
+				a.note("released %s", r.Session)
 			}
 			return err
 		},
