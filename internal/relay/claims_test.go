@@ -166,7 +166,7 @@ func TestWhoWasPutOutModeratesNoMore(t *testing.T) {
 	send(t, s.client.Out(wire.ChannelMain), "abc")
 	expect(t, s.agent.In(wire.ChannelMain), "abc")
 	s.relay.Dismiss(s.id, 1, wire.EndFrame{Reason: sess.EndKicked})
-	until(1, 700*time.Millisecond) // it has a second to hear of it
+	until(1, 950*time.Millisecond) // it has a second to hear of it
 }
 
 // TestWhoWasPutOutTypesNoMore: nor by another hello in the moment that they have to hear of it, of the round that was or of one that
