@@ -224,16 +224,20 @@ func (e *Events) frame(ev *Event, r *Record) (params bool) {
 func (e *Events) echo(r *Record) {
 	_ = e.echoed.each(r, func(line []byte) error {
 		var l sess.EchoedLine
-		if json.Unmarshal(line, &l) != nil || len(l.Typed) == 0 {
-			return nil
+		if json.Unmarshal(line, &l) == nil && len(l.Typed) > 0 {
+			e.typedBy(l, r.Time)
 		}
-		if n := len(e.typed); n > 0 && e.typed[n-1].Participant == l.Participant {
-			e.typed[n-1].Data = append(e.typed[n-1].Data, l.Typed...)
-			return nil
-		}
-		e.typed = append(e.typed, Event{Time: r.Time, Kind: EventInput, Channel: wire.ChannelMain, Participant: l.Participant, Data: l.Typed})
 		return nil
 	})
+}
+
+// typedBy adds to what was typed.
+func (e *Events) typedBy(l sess.EchoedLine, at time.Duration) {
+	if n := len(e.typed); n > 0 && e.typed[n-1].Participant == l.Participant {
+		e.typed[n-1].Data = append(e.typed[n-1].Data, l.Typed...)
+		return
+	}
+	e.typed = append(e.typed, Event{Time: at, Kind: EventInput, Channel: wire.ChannelMain, Participant: l.Participant, Data: l.Typed})
 }
 
 func (e *Events) resized(ev *Event, body []byte) {
