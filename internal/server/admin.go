@@ -113,6 +113,10 @@ func adminCommand(p Process) *cobra.Command {
 			if err := askRunning(cmd, p, http.MethodGet, "/admin/verify-audit", &out); err != nil {
 				return err
 			}
+			if len(out) == 0 {
+				_, err := fmt.Fprintln(p.Stderr, "no event has its place in a log yet: ask again in a moment")
+				return err //nolint:wrapcheck // of the terminal
+			}
 			return printVerification(p.Stdout, out)
 		},
 	}

@@ -161,6 +161,11 @@ func TestWebhookSinkLosesNothing(t *testing.T) {
 		} else {
 			r.waitFor((round + 1) * each)
 		}
+		for deadline := time.Now().Add(10 * time.Second); round == rounds-1; <-time.After(5 * time.Millisecond) { // until it has noted the answer
+			if s, err := w.GetSink(t.Context(), who(admin), api.SinkRef{Sink: added.Sink.ID}); err == nil && s.Next >= rounds*each || time.Now().After(deadline) {
+				break
+			}
+		}
 		kill()
 		<-ended
 	}

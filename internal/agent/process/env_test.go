@@ -70,7 +70,7 @@ func TestCleanSignals(t *testing.T) {
 	}
 	cmd := exec.Command("env", "--ignore-signal=INT", "--ignore-signal=HUP", "--ignore-signal=QUIT", "--ignore-signal=TSTP", "--ignore-signal=TTOU",
 		"--block-signal=TERM", "--block-signal=USR1", os.Args[0], "-test.run=^TestCleanSignals$")
-	cmd.Env = append(os.Environ(), "SESS_TEST_CLEAN=1")
+	cmd.Env = append(os.Environ(), "SESS_TEST_CLEAN=1", "SESS_AGENT_CLEAN=")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)

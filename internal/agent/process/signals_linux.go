@@ -41,7 +41,8 @@ func CleanSignals(ctx context.Context) error {
 	return nil
 }
 
-// signalMasks gives the ignored and blocked signals of this process as bits.
+// signalMasks gives the signals that this process ignores and those that this thread blocks, as all of our threads do that were not
+// told otherwise, as bits. The mask in /proc/self/status is that of the first thread, which blocks everything while it forks.
 func signalMasks() (ignored, blocked uint64, err error) {
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -49,16 +50,15 @@ func signalMasks() (ignored, blocked uint64, err error) {
 	}
 	for line := range strings.Lines(string(b)) {
 		name, value, _ := strings.Cut(line, ":")
-		bits, perr := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
-		switch {
-		case perr != nil:
-		case name == "SigIgn":
+		if bits, perr := strconv.ParseUint(strings.TrimSpace(value), 16, 64); perr == nil && name == "SigIgn" {
 			ignored = bits
-		case name == "SigBlk":
-			blocked = bits
 		}
 	}
-	return ignored, blocked, nil
+	var mask unix.Sigset_t
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, nil, &mask); err != nil {
+		return 0, 0, fmt.Errorf("read own signals: %w", err)
+	}
+	return ignored, uint64(mask.Val[0]), nil
 }
 
 // again executes this program anew with no signal blocked: the mask of the thread that does so is inherited.
