@@ -2,7 +2,9 @@ package recording_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -96,8 +98,11 @@ func TestScreenByKeyframe(t *testing.T) {
 					resize(t, j, &ctl, 90, 28)
 				}
 				killed := t.TempDir()
-				if err := os.CopyFS(killed, os.DirFS(path)); err != nil {
-					t.Fatal(err)
+				for err := os.CopyFS(killed, os.DirFS(path)); err != nil; err = os.CopyFS(killed, os.DirFS(path)) {
+					if !errors.Is(err, fs.ErrNotExist) {
+						t.Fatal(err)
+					}
+					killed = t.TempDir() // a file that was being written got its name meanwhile
 				}
 				if err := d.Close(); err != nil {
 					t.Fatal(err)
