@@ -104,7 +104,8 @@ func (s *session) allDone(p *party) {
 		p.conn.Close()
 		return
 	}
-	s.parting = p // for as long as it waits
+	s.parting = p
+	time.AfterFunc(lastWords, p.conn.Close) // it waits for less, if it is one of ours
 }
 
 // stateExit has the broker record how the process ended, then tells the agent; the caller holds mu. The agent repeats
@@ -122,13 +123,12 @@ func (s *session) stateExit(statement []byte) {
 		return
 	}
 	s.stating = true
-	epoch := s.epoch
 	request := ""
 	if a != nil {
 		request = a.request
 	}
 	s.call(of(request, func(ctx context.Context) error {
-		err := s.relay.broker.Exited(ctx, s.org, s.id, epoch, x)
+		err := s.current(ctx, func(epoch uint64) error { return s.relay.broker.Exited(ctx, s.org, s.id, epoch, x) })
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.stating = false

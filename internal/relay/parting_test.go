@@ -40,3 +40,29 @@ func TestClientLeavesEndedSession(t *testing.T) {
 		})
 	}
 }
+
+// TestExitIsOnRecordInTheNewEpoch: an exit that is being noted while the agent opens another epoch is noted in that, and need not
+// be said once more.
+func TestExitIsOnRecordInTheNewEpoch(t *testing.T) {
+	w := newWorld(t)
+	w.slow = make(chan struct{})
+	x := newExec(w, 10, 1000, 10)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	x.run(ctx)
+	waitFor(ctx, t, x.client, "finished true")
+	w.net.cut()
+	waitFor(ctx, t, x.agent, "epoch 2", "going true")
+	x.client.Close(nil)
+	x.agent.Close(nil) // says nothing more
+	x.wg.Wait()
+	close(w.slow)
+	for onRecord := false; !onRecord; time.Sleep(time.Millisecond) { //nolint:forbidigo // polls
+		w.mu.Lock()
+		onRecord = w.exit != nil
+		w.mu.Unlock()
+		if ctx.Err() != nil {
+			t.Fatal("the exit is not on record")
+		}
+	}
+}

@@ -414,14 +414,19 @@ func (c *cutter) fault(r *rand.Rand) {
 	}
 }
 
-func (c *cutter) close() {
-	_ = c.l.Close()
+// cut cuts every connection.
+func (c *cutter) cut() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	for p := range c.conns {
 		_ = p.a.Close()
 		_ = p.b.Close()
 	}
-	c.mu.Unlock()
+}
+
+func (c *cutter) close() {
+	_ = c.l.Close()
+	c.cut()
 	c.wg.Wait()
 }
 
