@@ -51,6 +51,7 @@ func TestPeerThroughFaults(t *testing.T) {
 	}
 	s.see("after a kill")
 	s.typ("clear\r") // of the owner's first row the word of the lost connection took the place
+	s.until("the screen is cleared", func() bool { return s.text() == "p>" })
 	same(t, p, s)
 	r.agent.cut()
 	p.typ("echo at la''st\r")

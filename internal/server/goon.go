@@ -79,7 +79,7 @@ func (b *bell) wait() <-chan struct{} {
 }
 
 // goingOn gives a context for an answer that takes long, and a way to say that it is over. The context ends, and what is being
-// written fails, when whoever gets it is allowed it no more.
+// written fails, when whoever gets it is allowed it no more. An error says that they are being sent enough already.
 func (s *Server) goingOn(ctx context.Context, who sess.Principal, r *http.Request, req request, c *http.ResponseController) (context.Context, func(), error) {
 	if err := s.long.begin(who.User); err != nil {
 		return nil, nil, err
