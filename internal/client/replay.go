@@ -38,7 +38,7 @@ func Replay(ctx context.Context, in, out *os.File, p recording.Player, r recordi
 	defer cancel(nil)
 	steps := make(chan recording.Step)
 	go readKeys(ctx, in, steps, cancel)
-	status := &status{out: screen}
+	status := &status{out: out}
 	p.Steps, p.Again = steps, again
 	p.OnState = status.show
 	defer status.clear()
@@ -130,27 +130,25 @@ func (k *keys) key(b byte) (s recording.Step, quit bool) {
 	return s, false
 }
 
-// status says in the window's title where a play is: the one place that no recording draws into.
+// status says in the window's title where a play is: what a recording puts there does not stay. A Screen that is a terminal
+// takes sequences whole, so that there is always room between them.
 type status struct {
-	out *Screen
+	out io.Writer
 	set bool
 }
 
 func (s *status) show(st recording.State) {
-	if !s.out.screen.ground() { // in the middle of a sequence
-		return
-	}
 	sign := "▶"
 	if st.Paused {
 		sign = "⏸"
 	}
 	s.set = true
 	text := fmt.Sprintf("%s %s ×%.2g %s", sign, recording.Clock(st.At), st.Speed, st.Program)
-	_, _ = io.WriteString(s.out.out, "\x1b]2;"+strings.TrimSpace(text)+"\x1b\\")
+	_, _ = io.WriteString(s.out, "\x1b]2;"+strings.TrimSpace(text)+"\x1b\\")
 }
 
 func (s *status) clear() {
-	if s.set && s.out.screen.ground() {
-		_, _ = io.WriteString(s.out.out, "\x1b]2;\x1b\\")
+	if s.set {
+		_, _ = io.WriteString(s.out, "\x1b]2;\x1b\\")
 	}
 }

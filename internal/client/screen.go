@@ -16,6 +16,7 @@ type screen struct {
 	param []byte   // parameters of the CSI being read, bounded
 	modes []uint16 // private modes that differ from a fresh terminal's, in the order they changed
 	utf   int      // continuation bytes still missing of the last character
+	part  bool     // only a part of the screen scrolls
 }
 
 type vtState uint8
@@ -103,15 +104,19 @@ func (s *screen) escape(b byte) {
 	case bytes.IndexByte([]byte("]P_^X"), b) >= 0:
 		s.state = vtString
 	case b == 'c': // full reset
-		s.modes = s.modes[:0]
+		s.modes, s.part = s.modes[:0], false
 	case b >= 0x20 && b < 0x30:
 		s.state = vtInter
 	}
 }
 
-// csi acts on a complete CSI: ESC [ ? modes h or l, and the soft reset.
+// csi acts on a complete CSI: ESC [ ? modes h or l, the soft reset, and ESC [ top ; bottom r.
 func (s *screen) csi(final byte) {
+	if final == 'r' && !bytes.ContainsAny(s.param, "?$") {
+		s.part = len(s.param) > 0
+	}
 	if final == 'p' && string(s.param) == "!" {
+		s.part = false
 		s.modes = slices.DeleteFunc(s.modes, func(m uint16) bool { return m == 1 || m == 25 })
 		return
 	}
@@ -146,6 +151,9 @@ func (s *screen) restore() []byte {
 			final = 'h'
 		}
 		out = fmt.Appendf(out, "\x1b[?%d%c", m, final)
+	}
+	if s.part { // all of it, and the cursor stays where it is
+		out = append(out, "\x1b7\x1b[r\x1b8"...)
 	}
 	if len(out) > 0 {
 		out = append(out, "\x1b>\x1b[m"...)

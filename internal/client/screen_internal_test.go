@@ -22,6 +22,9 @@ func TestScreen(t *testing.T) {
 		{"a whole character", "\xe2\x82\xac", "", true, false},
 		{"charset", "\x1b(B", "", true, false},
 		{"not private", "\x1b[4h", "", true, false},
+		{"a part scrolls", "\x1b[1;23r", "\x1b7\x1b[r\x1b8\x1b>\x1b[m", true, false},
+		{"a part scrolled", "\x1b[1;23r\x1b[r\x1b[?1;2r", "", true, false},
+		{"a part scrolled until a reset", "\x1b[1;23r\x1b[!p", "", true, false},
 	}
 	for _, c := range cases {
 		for _, step := range []int{1, 2, len(c.in)} {

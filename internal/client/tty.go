@@ -2,6 +2,7 @@ package client
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/sessctl/sess/internal/recording"
 	"github.com/sessctl/sess/internal/sess"
 )
 
@@ -307,25 +309,39 @@ func (t *terminal) guestHelp(c byte) {
 	t.say(text)
 }
 
-// Screen is a terminal that something is shown on, such as a recording. It follows what that does to the terminal.
+// Screen is a terminal that something is shown on, such as a recording. It follows what that does to the terminal, and lets only
+// that through which draws.
 type Screen struct {
+	io.Writer
+	drawn drawn
+}
+
+// NewScreen makes a Screen of out. If that is no terminal it gets every byte.
+func NewScreen(out *os.File) *Screen {
+	s := &Screen{drawn: drawn{out: out}}
+	s.Writer = &s.drawn
+	if isTerminal(out) {
+		s.Writer = recording.NewInert(&s.drawn)
+	}
+	return s
+}
+
+// drawn is an output and what was done to it.
+type drawn struct {
 	out    *os.File
 	screen screen
 }
 
-// NewScreen makes a Screen of out, which need not be a terminal.
-func NewScreen(out *os.File) *Screen { return &Screen{out: out} }
-
 // Write implements io.Writer.
-func (s *Screen) Write(p []byte) (int, error) {
-	n, err := s.out.Write(p)
-	s.screen.feed(p[:n])
+func (d *drawn) Write(p []byte) (int, error) {
+	n, err := d.out.Write(p)
+	d.screen.feed(p[:n])
 	return n, err
 }
 
 // Restore undoes what would make the terminal awkward to use.
 func (s *Screen) Restore() {
-	if undo := s.screen.restore(); len(undo) > 0 && isTerminal(s.out) {
-		_, _ = s.out.Write(undo)
+	if undo := s.drawn.screen.restore(); len(undo) > 0 && isTerminal(s.drawn.out) {
+		_, _ = s.drawn.out.Write(undo)
 	}
 }

@@ -45,3 +45,38 @@ func TestReplayKeys(t *testing.T) {
 	p.typ("q")
 	p.exits(0)
 }
+
+// What a session wrote to have its terminal answer, or to reach beyond its screen, does neither at who looks at its recording.
+func TestReplayReachesNothingButTheScreen(t *testing.T) {
+	t.Parallel()
+	w := commons(t)
+	const script = `printf '\033[1;5rone\r\n\033[6n\033[c\033]52;c;cm0=\007\033]11;?\007\033[?1000h\033[5i\005\033[3Jtwo\r\nthree\r\n'; sleep 600`
+	owner := w.sit(t, "start", "web-1", "--", "sh", "-c", script)
+	owner.see("three")
+	id := w.live(t, owner)
+	if err := w.do("session", "end", id); err != nil {
+		t.Fatal(err)
+	}
+	w.ended(t, id, sess.EndEnded)
+	s := w.sit(t, "recording", "play", id)
+	s.exits(0)
+	for _, want := range []string{"one", "two", "three"} {
+		if !strings.Contains(s.text(), want) {
+			t.Errorf("the screen lacks %q:\n%s", want, s.text())
+		}
+	}
+	for _, hostile := range []string{"\x1b[6n", "\x1b[c", "\x1b]52", "\x1b]11", "\x1b[?1000h", "\x1b[5i", "\x05", "\x1b[3J"} {
+		if !strings.Contains(string(owner.bytes()), hostile) {
+			t.Errorf("the session did not write %q", hostile)
+		}
+		if strings.Contains(string(s.bytes()), hostile) {
+			t.Errorf("the replay wrote %q", hostile)
+		}
+	}
+	if all := string(s.bytes()); strings.LastIndex(all, "\x1b[r") < strings.LastIndex(all, "\x1b[1;5r") {
+		t.Error("only a part of the viewer's screen scrolls now")
+	}
+	if a := w.ask(nil, "recording", "play", id, "--speed", "1000"); a.code != 0 || !strings.Contains(string(a.out), "\x1b[6n") {
+		t.Errorf("in a pipe: exit %d, %q, want every byte", a.code, a.out)
+	}
+}
