@@ -32,6 +32,7 @@ func (w *world) instanceRow() store.Instance {
 
 // Who can't prove to be the agent of an instance is refused, with a reason.
 func TestHelloRefused(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		other, _ := w.newInstance(w.org, w.project, "web-2")
@@ -64,6 +65,7 @@ func TestHelloRefused(t *testing.T) {
 
 // Of an instance's links the newest counts: it closes the one before, whose end changes nothing any more.
 func TestNewerLink(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		old := w.connect()
@@ -92,6 +94,7 @@ func TestNewerLink(t *testing.T) {
 
 // An agent's signs of life and load are written together, now and then.
 func TestTouch(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -114,6 +117,7 @@ func TestTouch(t *testing.T) {
 
 // What an agent says of its host is bounded and can't draw on anybody's terminal.
 func TestHostIsCleaned(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	w.connect(func(h *wire.AgentHello) {
 		h.Host.Hostname = "web\x1b[2J-1\n" + strings.Repeat("é", 300)
@@ -129,6 +133,7 @@ func TestHostIsCleaned(t *testing.T) {
 
 // An agent's refusal ends the session, and its words reach the user.
 func TestReject(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -154,6 +159,7 @@ func TestReject(t *testing.T) {
 
 // An agent gets tickets for its own sessions only.
 func TestWantOthers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	a := w.connect()
 	s := w.both(a)
@@ -171,6 +177,7 @@ func TestWantOthers(t *testing.T) {
 
 // The agent reconnects in the middle of a start: the offer is not lost, and comes once.
 func TestOfferSurvivesReconnect(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -196,6 +203,7 @@ func TestOfferSurvivesReconnect(t *testing.T) {
 
 // Going offline is an event; so is coming.
 func TestConnectEvents(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	w.connect().close()
 	w.connect().close()
@@ -208,6 +216,7 @@ func TestConnectEvents(t *testing.T) {
 
 // The same over a real WebSocket.
 func TestRealLink(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	served := make(chan error, 1)
 	hs := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

@@ -34,6 +34,7 @@ func (w *world) recorded(a *agent) session {
 // A link to a recording gives no more than its maker could: an admin who is none any more, or is locked, must not go on
 // replaying what everybody did by links made in time.
 func TestALinkToARecordingEndsWithItsMakersRight(t *testing.T) {
+	t.Parallel()
 	for name, take := range map[string]func(w *world){
 		"role taken": func(w *world) {
 			w.change(func(ctx context.Context, tx *store.Tx) error {
@@ -90,6 +91,7 @@ func TestALinkToARecordingEndsWithItsMakersRight(t *testing.T) {
 // Agents state what sessions took, and both sides where their streams go on. What one claims must not make the sums fail that
 // it is part of: those of its organisation, and of the box with all others.
 func TestClaimsSpoilNobodysSums(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -121,6 +123,7 @@ func TestClaimsSpoilNobodysSums(t *testing.T) {
 // The digest with which a recording was closed is evidence: files that were changed since, and looked at again by a server that
 // starts, must not put their own in its place.
 func TestAClosedRecordingKeepsItsDigest(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		s := w.recorded(w.connect())
@@ -143,6 +146,7 @@ func TestAClosedRecordingKeepsItsDigest(t *testing.T) {
 // Two moderators are two people: one who joins twice is one. Nor does one person use up the numbers that participants have, or
 // fill the owner's terminal with questions.
 func TestOnePersonIsOneGuest(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		s := w.both(w.connect())
@@ -202,6 +206,7 @@ func TestOnePersonIsOneGuest(t *testing.T) {
 
 // A lock on an address ends what is connected from there, also a guest who came with a ticket that was given elsewhere.
 func TestALockOnAnAddressReachesGuestsWhoMoved(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		s := w.both(w.connect())
@@ -237,6 +242,7 @@ func TestALockOnAnAddressReachesGuestsWhoMoved(t *testing.T) {
 
 // TestAnAgentsLastWordIsCleaned: how a session's processes ended is the agent's word, on its stream as on its control link.
 func TestAnAgentsLastWordIsCleaned(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		s := w.both(w.connect())
@@ -263,6 +269,7 @@ func TestAnAgentsLastWordIsCleaned(t *testing.T) {
 
 // TestASharedRecordingThatIsTakenBackIsSentNoFurther: what is being sent by a link ends with the link, as it ends with a lock.
 func TestASharedRecordingThatIsTakenBackIsSentNoFurther(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		s := w.recorded(w.connect())

@@ -16,6 +16,7 @@ import (
 // Whatever the clock does, forwards and back by days, a session whose sides are both there goes on; it ends once, its place
 // is free then, and nothing that was counted is negative.
 func TestClockJumps(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		seed := uint64(time.Now().UnixNano())

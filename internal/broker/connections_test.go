@@ -37,6 +37,7 @@ func (w *world) wantConnections(when string, want int64) {
 }
 
 func TestConcurrentSessions(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -72,6 +73,7 @@ func TestConcurrentSessions(t *testing.T) {
 
 // Of many starts at the same moment as many get through as there is room for.
 func TestConcurrentStarts(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.connect().settled()
@@ -100,6 +102,7 @@ func TestConcurrentStarts(t *testing.T) {
 }
 
 func TestConcurrentConnections(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -150,6 +153,7 @@ func TestConcurrentConnections(t *testing.T) {
 
 // Whatever goes away, and when: no row of a connection stays behind.
 func TestConnectionsNeverLeak(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		for name, end := range map[string]func(w *world, s session, j broker.Joined){
 			"the client leaves": func(w *world, _ session, j broker.Joined) { w.Left(w.t.Context(), j) },
@@ -222,6 +226,7 @@ func TestConnectionsNeverLeak(t *testing.T) {
 
 // A node that goes on is not taken for one that is gone.
 func TestConnectionsOfLiveNodes(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	s := w.both(w.connect())
 	other := newWorld(t, w.db)

@@ -39,6 +39,7 @@ func (a *agent) wantOrder() wire.Order {
 
 // Ending takes effect within a second: the row at once, an order to the agent, then both sides are cut and told who and why.
 func TestEnd(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -79,6 +80,7 @@ func TestEnd(t *testing.T) {
 
 // A client that has everything need not wait for the rest of the second.
 func TestEndDelivered(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	a := w.connect()
 	s := w.both(a)
@@ -99,6 +101,7 @@ func TestEndDelivered(t *testing.T) {
 
 // An agent that was away when its session was ended is told when it is back.
 func TestEndUnreachable(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -118,6 +121,7 @@ func TestEndUnreachable(t *testing.T) {
 
 // A revoked login ends what it started, at once and hard; other sessions go on.
 func TestRevoke(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -146,6 +150,7 @@ func TestRevoke(t *testing.T) {
 
 // An instance that was removed loses its sessions and its link.
 func TestRemove(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	a := w.connect()
 	s := w.both(a)
@@ -172,6 +177,7 @@ func TestRemove(t *testing.T) {
 
 // However many find a reason to end a session at once, it ends once, with one event and one reason.
 func TestOneEnd(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()

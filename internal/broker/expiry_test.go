@@ -13,6 +13,7 @@ import (
 
 // Each session that waits for somebody who does not come ends when its time is up, and not before.
 func TestExpiry(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) { testExpiry(t, db) })
 }
 
@@ -82,6 +83,7 @@ func testExpiry(t *testing.T, db *store.DB) {
 
 // An agent is not gone as long as either of its connections is there.
 func TestAgentNotGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	a := w.connect()
 	s := w.both(a)
@@ -98,6 +100,7 @@ func TestAgentNotGone(t *testing.T) {
 
 // A server that starts ends nothing: what ran out while it was away gets its time again.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -152,6 +155,7 @@ func TestRestart(t *testing.T) {
 
 // A server that starts completes the recordings that the one before left open behind their session's end.
 func TestRestartCompletesRecordings(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -190,6 +194,7 @@ func TestRestartCompletesRecordings(t *testing.T) {
 // A session whose owner does not come back after a restart is not shown as active for long, and its grace counts from the
 // restart.
 func TestRestartWithoutOwner(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	a := w.connect()
 	s := w.both(a)
@@ -210,6 +215,7 @@ func TestRestartWithoutOwner(t *testing.T) {
 
 // Why an agent has a session no more: it died, or it gave the session up because no server was there.
 func TestAgentLost(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) { testAgentLost(t, db) })
 }
 

@@ -63,6 +63,7 @@ func (w *world) over(s session) {
 
 // TestJoinWhileEnding: who joins in the moment in which a session ends is in it no more when it has.
 func TestJoinWhileEnding(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.real = true
@@ -82,6 +83,7 @@ func TestJoinWhileEnding(t *testing.T) {
 
 // TestKickWhileJoining: of kicks and joins at the same moment each leaves all in order: who was put out stays out.
 func TestKickWhileJoining(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.real = true
@@ -118,6 +120,7 @@ func TestKickWhileJoining(t *testing.T) {
 
 // TestTakeoverBesideGuests: when the owner takes the session to another terminal, whoever watches stays, and sees it go on.
 func TestTakeoverBesideGuests(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		s := w.both(w.connect())

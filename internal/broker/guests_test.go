@@ -118,6 +118,7 @@ func (w *world) list(who sess.Principal, in api.SessionsIn) []api.Session {
 
 // TestGuestsInLists: a list says who is in a session and what is shared with whoever asks, for as long as that is so.
 func TestGuestsInLists(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -173,6 +174,7 @@ func TestGuestsInLists(t *testing.T) {
 
 // TestGuestsArePutOut: whatever takes the right to be in a session away puts a guest out, and the session goes on.
 func TestGuestsArePutOut(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		take func(w *world, s session)
 		why  string
@@ -256,6 +258,7 @@ func TestGuestsArePutOut(t *testing.T) {
 // TestGuestConnectionLimit: a limit on connections speaks before the owner is asked or a ticket is made, says what holds it and
 // what to do, and holds again when two tickets are redeemed at once.
 func TestGuestConnectionLimit(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -301,6 +304,7 @@ func TestGuestConnectionLimit(t *testing.T) {
 // TestGuestSlotsNeverLeak: whatever a guest, the session or the server does, no row of a connection stays behind, and nobody is in
 // a session that is over.
 func TestGuestSlotsNeverLeak(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		for name, end := range map[string]func(w *world, v *visitor){
 			"they leave":        func(w *world, v *visitor) { w.leave(v, true) },

@@ -25,6 +25,7 @@ func (w *world) byKey(life time.Duration, from string) sess.KeyID {
 
 // What an API key started ends when the key runs out, within a tick, whether somebody is connected or not, and only that.
 func TestKeyRunsOut(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -45,6 +46,7 @@ func TestKeyRunsOut(t *testing.T) {
 
 // A key that another server deleted is noticed, too.
 func TestKeyDeletedElsewhere(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	id := w.byKey(time.Hour, "")
 	s := w.both(w.connect())
@@ -59,6 +61,7 @@ func TestKeyDeletedElsewhere(t *testing.T) {
 
 // Joining and resuming look again at the key: whether it counts at this moment, and from this address.
 func TestKeyIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	a := w.connect()
 	w.byKey(time.Hour, addr.String()+" 10.0.0.0/8")

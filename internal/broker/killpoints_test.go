@@ -144,6 +144,7 @@ var victims = map[string]func(*killed){
 // TestNothingLeaksWhoeverDiesWhenever kills everybody in turn after every step: the session ends, once; no connection counts on, and
 // with room for one session and one connection the next one starts and is joined.
 func TestNothingLeaksWhoeverDiesWhenever(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		for victim, die := range victims {
 			w := newWorld(t, db)

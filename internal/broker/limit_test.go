@@ -15,6 +15,7 @@ import (
 
 // Nobody fills the server with sessions that never begin, and nobody else is kept from starting by somebody who tries.
 func TestPendingSessionsAreLimited(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.connect().settled()
@@ -43,6 +44,7 @@ func TestPendingSessionsAreLimited(t *testing.T) {
 
 // An instance that is removed in the moment in which its agent connects does not stay connected.
 func TestRemovedWhileConnecting(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		server, agent := newPipe()

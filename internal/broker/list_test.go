@@ -23,6 +23,7 @@ func ids(l api.SessionList) []sess.SessionID {
 
 // Everyone sees what is theirs to see, newest first, page by page.
 func TestList(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -127,6 +128,7 @@ func TestList(t *testing.T) {
 
 // A session that never ran has no recording to show.
 func TestNoRecording(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	s := w.start(w.connect())
 	_, err := w.Recording(t.Context(), w.alice, api.SessionRef{Session: string(s.id)})

@@ -29,6 +29,7 @@ func (w *world) lock(kind sess.LockKind, target string) sess.LockID {
 
 // A lock ends what it is on, with its reason, and bars the way back in, tickets in flight too; lifted, sessions begin again.
 func TestLocksEndAndBar(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		kind   sess.LockKind
 		target func(w *world) string
@@ -91,6 +92,7 @@ func TestLocksEndAndBar(t *testing.T) {
 
 // A lock on an address ends what is connected from there now, though it was started from elsewhere.
 func TestLockOfTheAddressOneCameFromLast(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	s := w.both(w.connect())
 	moved := netip.MustParseAddr("198.51.100.7")
@@ -111,6 +113,7 @@ func TestLockOfTheAddressOneCameFromLast(t *testing.T) {
 
 // What was decided before a change and is committed after the first look at it is found by the second.
 func TestSecondLook(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	a := w.connect()
 	s := w.both(a)
@@ -139,6 +142,7 @@ func TestSecondLook(t *testing.T) {
 // TestLockWhileTheAgentIsAway: it is told of the end when it is back, whether it says what it runs, asks for a way in, or comes with a ticket
 // that was on its way.
 func TestLockWhileTheAgentIsAway(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()

@@ -52,6 +52,7 @@ func (w *world) shell(a *agent) session {
 // TestWhoTypesUsesTheirLogin: a login is not over for want of use while its person types in a session; a program's output is no use, and
 // nothing revives a login that was over.
 func TestWhoTypesUsesTheirLogin(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.alice.CredentialID = string(sess.NewLoginID())

@@ -16,6 +16,7 @@ import (
 // Whatever happens to a session in whatever order, the row stays true: one end and one event of it, epochs and
 // generations that only grow, an exit status that is never changed, nobody in after the end.
 func TestAnyOrder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	rapid.Check(t, func(rt *rapid.T) {
 		w.t = t

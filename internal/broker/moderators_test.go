@@ -33,6 +33,7 @@ func (w *world) owner(s session) {
 
 // TestUnmoderated: for how long a session stands still is counted from when it began to, whatever the server does meanwhile.
 func TestUnmoderated(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.limit("watched", sess.Controls{Moderators: 2, ModeratorWaitSeconds: 50})
@@ -80,6 +81,7 @@ func TestUnmoderated(t *testing.T) {
 // TestModeratorLeaves: a role says whether a session stands still or ends when a moderator leaves whom it needs, and for how long
 // it stands still.
 func TestModeratorLeaves(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		controls  sess.Controls
 		onPurpose bool
@@ -124,6 +126,7 @@ func TestModeratorLeaves(t *testing.T) {
 
 // TestModeratorIsPutOut: to put the moderator out whom a session needs is to end it, where a role says that it ends.
 func TestModeratorIsPutOut(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		w.limit("watched", sess.Controls{Moderators: 1, EndUnmoderated: true})

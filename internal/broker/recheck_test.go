@@ -58,6 +58,7 @@ when { resource.hasTag("env") && resource.getTag("env") == "prod" };`
 
 // Whatever change takes the right to a session away ends it, with the reason, and nothing else does.
 func TestWithdrawn(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		before, change func(w *world)
 		message        string
@@ -128,6 +129,7 @@ func TestWithdrawn(t *testing.T) {
 
 // A rule about the time of day ends what is live when its time has come, though nothing was changed.
 func TestWithdrawnByTheClock(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	hour := w.clock().UTC().Hour()
 	w.put("office", `forbid (principal, action == Action::"session:start", resource) unless { context.hour == `+strconv.Itoa(hour)+` };`)
@@ -145,6 +147,7 @@ func TestWithdrawnByTheClock(t *testing.T) {
 
 // The age of a second factor is that at the start: a session does not end because time goes by.
 func TestFactorDoesNotAge(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	w.put("fresh", `forbid (principal, action == Action::"session:start", resource) unless { context has mfaAge && context.mfaAge < 60 };`)
 	w.alice.MFAAt = w.clock().Add(-30 * time.Second)
@@ -156,6 +159,7 @@ func TestFactorDoesNotAge(t *testing.T) {
 
 // The address and the reason a session was started with go on counting.
 func TestRecheckRemembersTheRequest(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	s := w.both(w.connect())
 	w.put("office", `forbid (principal, action == Action::"session:start", resource) unless { context has address && context.address.isInRange(ip("`+addr.String()+`/32")) };`)
@@ -168,6 +172,7 @@ func TestRecheckRemembersTheRequest(t *testing.T) {
 
 // Run does it all by itself within a second of the change.
 func TestRunWithdraws(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	s := w.both(w.connect())
 	ctx, stop := context.WithCancel(t.Context())
@@ -185,6 +190,7 @@ func TestRunWithdraws(t *testing.T) {
 
 // The switch bars what is new and leaves what runs.
 func TestSessionManagerOff(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	a := w.connect()
 	s := w.both(a)
@@ -207,6 +213,7 @@ func TestSessionManagerOff(t *testing.T) {
 
 // Turned off at once, it ends what runs; and nothing is joined or resumed that slipped in.
 func TestSessionManagerOffAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	a := w.connect()
 	s := w.both(a)
@@ -223,6 +230,7 @@ func TestSessionManagerOffAtOnce(t *testing.T) {
 
 // An organisation that is slow to be looked at, by policies made for that, say, does not keep what another one forbids alive.
 func TestSlowOrganisationHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.Postgres(t))
 	slow, slowInstance, elsewhere := w.org, w.instance, w.project
 	first := w.both(w.connect())

@@ -16,6 +16,7 @@ import (
 // The record of a session says who and what it was, from where, and what it took, and stays as it is when what it was made
 // of changes.
 func TestRecord(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.dial(func(h *wire.AgentHello) {

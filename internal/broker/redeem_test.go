@@ -18,6 +18,7 @@ import (
 
 // However many present the same ticket at once, one joins.
 func TestTicketServesOnce(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect().settled()
@@ -70,6 +71,7 @@ func together(n int, f func(i int)) {
 
 // Who has no valid ticket or not the key to it does not get in, and the ticket serves its owner after that.
 func TestRedeemRefusals(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -115,6 +117,7 @@ func TestRedeemRefusals(t *testing.T) {
 
 // Between mint and join the right to a session can go away: locks and policy are looked at again.
 func TestRedeemLooksAgain(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) { testRedeemLooksAgain(t, db) })
 }
 
@@ -153,6 +156,7 @@ func testRedeemLooksAgain(t *testing.T, db *store.DB) {
 
 // Only the agent's join opens an epoch; what is reported of an older one changes nothing.
 func TestFencing(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect().settled()
@@ -203,6 +207,7 @@ func TestFencing(t *testing.T) {
 
 // A session that another node relays is not joined here by its client.
 func TestClientJoinsWhereTheAgentIs(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	s := w.start(w.connect())
 	storetest.Write(t, w.db, func(ctx context.Context, tx *store.Tx) error {

@@ -15,6 +15,7 @@ import (
 
 // The session's key, and nothing else, gets a fresh ticket; each signature serves once.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		s := w.both(w.connect())
@@ -54,6 +55,7 @@ func TestResume(t *testing.T) {
 
 // attach brings a new key, which takes the session over when it is used; the key before it resumes nothing from then on.
 func TestAttachTakesOver(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		s := w.both(w.connect())
@@ -101,6 +103,7 @@ func TestAttachTakesOver(t *testing.T) {
 
 // Nobody takes over what is somebody else's, an admin included.
 func TestAttachOwnOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	s := w.both(w.connect())
 	for who, want := range map[*sess.Principal]sess.Code{
@@ -116,6 +119,7 @@ func TestAttachOwnOnly(t *testing.T) {
 
 // What ended by itself can be fetched until it was delivered or its grace is over; who comes later is told how it ended.
 func TestFetchAfterExit(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -164,6 +168,7 @@ func TestFetchAfterExit(t *testing.T) {
 
 // An agent that died with output nobody had fetched: who waits for it is told at once.
 func TestTailLostWithAgent(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	a := w.connect()
 	s := w.both(a)
@@ -186,6 +191,7 @@ func TestTailLostWithAgent(t *testing.T) {
 
 // Tickets, nonces and parameters do not pile up, and living sessions lose nothing.
 func TestPurge(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()

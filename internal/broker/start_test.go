@@ -18,6 +18,7 @@ import (
 
 // A session from start to its recording, with what each step leaves behind.
 func TestLife(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect().settled()
@@ -104,6 +105,7 @@ func TestLife(t *testing.T) {
 
 // Unknown, offline, not allowed and malformed are four different answers, each with what to do next.
 func TestStartAnswers(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		ask := func(who sess.Principal, change func(*api.StartIn)) error {

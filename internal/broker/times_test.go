@@ -72,6 +72,7 @@ func (w *world) wantNoNotice() {
 }
 
 func TestIdleTimeout(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -104,6 +105,7 @@ func TestIdleTimeout(t *testing.T) {
 
 // A restart of the server begins the silence anew, and so does a new connection only if something was typed.
 func TestIdleOverRestart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	a := w.connect()
 	w.limit("hurry", sess.Controls{IdleSeconds: 100})
@@ -124,6 +126,7 @@ func TestIdleOverRestart(t *testing.T) {
 }
 
 func TestLongestDuration(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -147,6 +150,7 @@ func TestLongestDuration(t *testing.T) {
 
 // It ends on time after a restart, too: how long it runs is counted from its start.
 func TestLongestDurationOverRestart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	a := w.connect()
 	w.settings(sess.Settings{SessionMaxSeconds: 500})
@@ -164,6 +168,7 @@ func TestLongestDurationOverRestart(t *testing.T) {
 }
 
 func TestEndsWithLogin(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -189,6 +194,7 @@ func TestEndsWithLogin(t *testing.T) {
 
 // What became stricter holds for what runs; what became looser does not, and what is on record of it stays as it was.
 func TestRunningSessionsGetStricterControls(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		a := w.connect()
@@ -218,6 +224,7 @@ func TestRunningSessionsGetStricterControls(t *testing.T) {
 
 // A grace of a role's own holds from the start, and is what the client is told.
 func TestGraceOfRole(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	a := w.connect()
 	w.limit("patient", sess.Controls{GraceSeconds: 3600})
@@ -235,6 +242,7 @@ func TestGraceOfRole(t *testing.T) {
 }
 
 func TestReasonRequired(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, storetest.SQLite(t))
 	w.connect().settled()
 	w.limit("careful", sess.Controls{ReasonRequired: true})

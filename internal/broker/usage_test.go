@@ -147,6 +147,7 @@ func text(r api.UsageRow) string { return fmt.Sprint(r.Key, " ", r.Name, " ", r.
 // TestUsage: over random rows, every sum agrees with the rows to the byte, for everybody who asks, and nobody is told of more than
 // they may see.
 func TestUsage(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		seed := uint64(time.Now().UnixNano())
@@ -260,6 +261,7 @@ func TestBoxUsage(t *testing.T) {
 // Of a recording that expires the bytes are held until its files are gone, and then no more, whichever way it expires; what is held
 // by hand stays. The sums follow, and so does a session that only some of a bucket's recordings are left of.
 func TestUsageFollowsRetention(t *testing.T) {
+	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		var ids []sess.SessionID

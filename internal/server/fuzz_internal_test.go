@@ -22,6 +22,7 @@ import (
 
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/store/storetest"
 	"github.com/sessctl/sess/internal/wire"
 )
 
@@ -62,7 +63,7 @@ func fuzzTargets(s *Server) []target {
 // fuzzServer is a server that is not run, with an instance, and the login of its admin.
 func fuzzServer(f *testing.F) (*Server, string) {
 	f.Helper()
-	s, err := New(f.Context(), Config{DataDir: f.TempDir(), Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
+	s, err := New(f.Context(), Config{DataDir: storetest.Dir(f), Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		f.Fatal(err)
 	}

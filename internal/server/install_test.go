@@ -14,6 +14,7 @@ import (
 
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/server"
+	"github.com/sessctl/sess/internal/store/storetest"
 )
 
 // machine is a place to install on: a mount namespace in which everything the agent writes to is a file system of its
@@ -92,7 +93,7 @@ func installLine(t *testing.T) (*server.Server, *api.Client, string) {
 	if err := os.WriteFile(filepath.Join(dir, "SHA256SUMS"), fmt.Appendf(nil, "%x  %s\n", sha256.Sum256(b), filepath.Base(bin)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg := config(t, t.TempDir())
+	cfg := config(t, storetest.Dir(t))
 	cfg.AgentBinaries = dir
 	s, _ := start(t, cfg)
 	c := accept(t, s)
@@ -174,7 +175,7 @@ func TestInstallScript(t *testing.T) {
 	})
 
 	t.Run("another key is refused", func(t *testing.T) {
-		other, _ := start(t, config(t, t.TempDir()))
+		other, _ := start(t, config(t, storetest.Dir(t)))
 		// The script of this server, told to install from that one with this one's pin.
 		_, pin, _ := strings.Cut(line, "#pin=sha256:")
 		pin = pin[:64]

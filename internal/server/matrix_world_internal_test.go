@@ -23,6 +23,7 @@ import (
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/store"
+	"github.com/sessctl/sess/internal/store/storetest"
 )
 
 // matrix is an assembled server, with all its layers, and three organisations.
@@ -74,7 +75,7 @@ func (r reply) String() string { return fmt.Sprintf("%d %s %.300s", r.status, r.
 
 func newMatrix(t *testing.T) *matrix {
 	t.Helper()
-	dir := t.TempDir()
+	dir := storetest.Dir(t)
 	s, err := New(t.Context(), Config{DataDir: dir, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

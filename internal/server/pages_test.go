@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/sessctl/sess/internal/store/storetest"
 )
 
 // visitor is a browser without scripts and without a cache.
@@ -68,7 +70,7 @@ func authorizePath() string {
 
 // Pages run nothing, load nothing from elsewhere, can't be framed, and are told to nobody; what a client calls itself is text.
 func TestPagesAreStrict(t *testing.T) {
-	s, stop := start(t, config(t, t.TempDir()))
+	s, stop := start(t, config(t, storetest.Dir(t)))
 	defer stop()
 	base, _, _ := strings.Cut(s.URL(), "#")
 	v := visit(t, base)
@@ -98,7 +100,7 @@ func TestPagesAreStrict(t *testing.T) {
 
 // The cookie is this host's alone, and no other site has a browser of ours do anything.
 func TestPagesAreOneSites(t *testing.T) {
-	s, stop := start(t, config(t, t.TempDir()))
+	s, stop := start(t, config(t, storetest.Dir(t)))
 	defer stop()
 	base, _, _ := strings.Cut(s.URL(), "#")
 	v := visit(t, base)

@@ -10,12 +10,13 @@ import (
 
 	"github.com/sessctl/sess/internal/api"
 	"github.com/sessctl/sess/internal/audit"
+	"github.com/sessctl/sess/internal/store/storetest"
 )
 
 // One id names a request in the header, in the problem document, in the audit log; and every event of a request has one, those
 // too that were written before anybody was known.
 func TestRequestIDsAreEverywhere(t *testing.T) {
-	cfg := config(t, t.TempDir())
+	cfg := config(t, storetest.Dir(t))
 	var log bytes.Buffer
 	cfg.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s, stop := start(t, cfg)

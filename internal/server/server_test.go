@@ -25,6 +25,7 @@ import (
 	"github.com/sessctl/sess/internal/link"
 	"github.com/sessctl/sess/internal/server"
 	"github.com/sessctl/sess/internal/sess"
+	"github.com/sessctl/sess/internal/store/storetest"
 )
 
 var update = flag.Bool("update", false, "write docs/reference/openapi.json anew")
@@ -145,7 +146,7 @@ func TestAdminLinkUntilSomebodyAccepts(t *testing.T) {
 
 // TestWhatStopsAStart: each comes with a next step.
 func TestWhatStopsAStart(t *testing.T) {
-	running, _ := start(t, config(t, t.TempDir()))
+	running, _ := start(t, config(t, storetest.Dir(t)))
 	u, err := url.Parse(running.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +179,7 @@ func TestWhatStopsAStart(t *testing.T) {
 		{"certificate without key", "go together", func(c *server.Config) { c.TLSCert = "x.pem" }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			cfg := config(t, t.TempDir())
+			cfg := config(t, storetest.Dir(t))
 			tc.change(&cfg)
 			s, err := server.New(t.Context(), cfg)
 			if err == nil {
@@ -235,7 +236,7 @@ func declared(t *testing.T, file string) (ids []string) {
 // assembled makes a server that is not run.
 func assembled(t *testing.T) *server.Server {
 	t.Helper()
-	s, err := server.New(t.Context(), config(t, t.TempDir()))
+	s, err := server.New(t.Context(), config(t, storetest.Dir(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +299,7 @@ func get(t *testing.T, s *server.Server, path string) *http.Response {
 }
 
 func TestHealthAndReadiness(t *testing.T) {
-	s, _ := start(t, config(t, t.TempDir()))
+	s, _ := start(t, config(t, storetest.Dir(t)))
 	for _, path := range []string{"/healthz", "/readyz", "/install.sh"} {
 		if resp := get(t, s, path); resp.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s", path, resp.Status)
@@ -314,7 +315,7 @@ func TestHealthAndReadiness(t *testing.T) {
 }
 
 func TestTLSOff(t *testing.T) {
-	cfg := config(t, t.TempDir())
+	cfg := config(t, storetest.Dir(t))
 	cfg.TLS = server.TLSOff
 	cfg.PublicURL = "https://sess.example.com"
 	s, _ := start(t, cfg)
@@ -328,7 +329,7 @@ func TestTLSOff(t *testing.T) {
 
 // TestStopEndsOpenConnections: a client that holds a connection open does not hold the server up.
 func TestStopEndsOpenConnections(t *testing.T) {
-	s, stop := start(t, config(t, t.TempDir()))
+	s, stop := start(t, config(t, storetest.Dir(t)))
 	if _, err := io.Copy(io.Discard, get(t, s, "/healthz").Body); err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +341,7 @@ func TestStopEndsOpenConnections(t *testing.T) {
 }
 
 func TestAuditOverTheAPI(t *testing.T) {
-	s, _ := start(t, config(t, t.TempDir()))
+	s, _ := start(t, config(t, storetest.Dir(t)))
 	c := accept(t, s)
 	if _, err := api.Call(t.Context(), client(t, s.URL(), "sess_nonsense"), api.Whoami, api.None{}); !errors.Is(err, sess.ErrUnauthenticated) {
 		t.Errorf("a key that is none: %v", err)

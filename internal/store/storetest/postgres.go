@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"github.com/sessctl/sess/internal/store"
 )
 
 // PostgresURL returns the URL of a fresh, empty database on a real PostgreSQL; it is dropped when the test ends.
@@ -26,22 +29,27 @@ import (
 // starts one that lives as long as this test program; where that is impossible the test is skipped, or fails if CI=true.
 func PostgresURL(tb testing.TB) string {
 	tb.Helper()
-	server := os.Getenv("SESS_TEST_POSTGRES")
-	if server == "" {
-		if os.Getenv("CI") == "true" {
-			tb.Fatal("SESS_TEST_POSTGRES is not set: CI has to run every test on PostgreSQL too (scripts/postgres start DIR prints a URL)")
-		}
-		own, err := ownServer()
-		if err != nil {
-			tb.Skipf("\n*** NOT TESTED ON POSTGRESQL: %v\n*** set SESS_TEST_POSTGRES to the URL of one", err)
-		}
-		server = own.url
-	}
-	return freshDatabase(tb, server)
+	return freshDatabase(tb, postgres(tb), false)
 }
 
-// freshDatabase creates a database beside the one that server names.
-func freshDatabase(tb testing.TB, server string) string {
+// postgres returns the URL of the server.
+func postgres(tb testing.TB) string {
+	tb.Helper()
+	if server := os.Getenv("SESS_TEST_POSTGRES"); server != "" {
+		return server
+	}
+	if os.Getenv("CI") == "true" {
+		tb.Fatal("SESS_TEST_POSTGRES is not set: CI has to run every test on PostgreSQL too (scripts/postgres start DIR prints a URL)")
+	}
+	own, err := ownServer()
+	if err != nil {
+		tb.Skipf("\n*** NOT TESTED ON POSTGRESQL: %v\n*** set SESS_TEST_POSTGRES to the URL of one", err)
+	}
+	return own.url
+}
+
+// freshDatabase creates a database beside the one that server names, empty or with the schema.
+func freshDatabase(tb testing.TB, server string, schema bool) string {
 	tb.Helper()
 	u, err := url.Parse(server)
 	if err != nil {
@@ -52,7 +60,15 @@ func freshDatabase(tb testing.TB, server string) string {
 		tb.Fatal(err)
 	}
 	name := "sess_" + strings.ToLower(rand.Text())
-	if _, err := admin.ExecContext(tb.Context(), "CREATE DATABASE "+name); err != nil {
+	create := "CREATE DATABASE " + name
+	if schema {
+		t, err := template(tb.Context(), admin, *u)
+		if err != nil {
+			tb.Fatalf("make the database that tests copy: %v", errors.Join(err, admin.Close()))
+		}
+		create += " TEMPLATE " + t
+	}
+	if _, err := admin.ExecContext(tb.Context(), create); err != nil {
 		tb.Fatalf("create a database for the test: %v", errors.Join(err, admin.Close()))
 	}
 	tb.Cleanup(func() {
@@ -68,6 +84,63 @@ func freshDatabase(tb testing.TB, server string) string {
 	u.Path = "/" + name
 	return u.String()
 }
+
+// template names a database with the schema and nothing else. It is made once for a schema, by whichever test program comes
+// first, and stays.
+func template(ctx context.Context, admin *sql.DB, u url.URL) (name string, err error) {
+	if name, err = templateName(); err != nil {
+		return "", err
+	}
+	one, err := admin.Conn(ctx) // that holds the lock
+	if err != nil {
+		return "", err
+	}
+	defer one.Close()
+	if _, err := one.ExecContext(ctx, "SELECT pg_advisory_lock(hashtext('sess test template'))"); err != nil {
+		return "", err
+	}
+	defer func() {
+		_, e := one.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock(hashtext('sess test template'))")
+		err = errors.Join(err, e)
+	}()
+	var there bool
+	if err := one.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&there); err != nil || there {
+		return name, err
+	}
+	begun := name + "_begun" // a database that has the name is whole
+	for _, q := range []string{"DROP DATABASE IF EXISTS " + begun + " WITH (FORCE)", "CREATE DATABASE " + begun} {
+		if _, err := one.ExecContext(ctx, q); err != nil {
+			return "", err
+		}
+	}
+	u.Path = "/" + begun
+	if err := create(store.Config{URL: u.String()}); err != nil {
+		return "", err
+	}
+	_, err = one.ExecContext(ctx, "ALTER DATABASE "+begun+" RENAME TO "+name)
+	return name, err
+}
+
+// templateName is of the migrations as they are.
+var templateName = sync.OnceValues(func() (string, error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	files, err := filepath.Glob(filepath.Join(root, "internal", "store", "migrations", "*.sql"))
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %d\n%s", filepath.Base(f), len(b), b)
+	}
+	return fmt.Sprintf("sess_template_%x", h.Sum(nil)[:8]), nil
+})
 
 // running is the server of this test program.
 type running struct {
