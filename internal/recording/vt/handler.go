@@ -128,7 +128,7 @@ func (h *handler) CSI(prefix byte, p Params, inter, final byte) {
 	case inter == '!' && final == 'p':
 		t.softReset()
 	case inter != 0:
-	case final == 'h' || final == 'l':
+	case (final == 'h' || final == 'l') && (prefix == 0 || prefix == '?'):
 		t.setModes(prefix, p, final == 'h')
 	case prefix == '>' && final == 'm':
 		t.modifyKeys(p)
@@ -203,7 +203,9 @@ func (t *Terminal) edit(p Params, final byte) {
 	case 'S':
 		t.scrollUp(t.top, n)
 	case 'T':
-		t.scrollDown(t.top, n)
+		if len(p) <= 1 { // else it is about the mouse
+			t.scrollDown(t.top, n)
+		}
 	case 'g':
 		switch p.At(0, 0) {
 		case 0:

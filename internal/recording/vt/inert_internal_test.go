@@ -34,7 +34,7 @@ func TestInertLetsNothingBeAnswered(t *testing.T) {
 		"print": "\x1b[5i", "print in 8 bits": "\u009b5i", "query in 8 bits": "\u009b6n", "query in one byte": "\x9b6n", "notification": "\x1b]9;hello\a",
 		"command": "\x1b]777;notify;a;b\a", "directory": "\x1b]7;file:///\a", "current picture": "\x1b]1337;File=inline=1:AAAA\a", "mouse": "\x1b[?1000h", "all mouse": "\x1b[?1003;1006h",
 		"focus": "\x1b[?1004h", "paste": "\x1b[?2004h", "cursor keys": "\x1b[?1h", "keypad": "\x1b=", "kitty keys": "\x1b[>1u", "lock keyboard": "\x1b[2h",
-		"echo": "\x1b[12l", "scrollback": "\x1b[3J", "scrollback too": "\x1b[2;3J", "8-bit answers": "\x1b G", "no UTF-8": "\x1b%@", "no flow": "\x13", "132 columns": "\x1b[?3h",
+		"echo": "\x1b[12l", "scrollback": "\x1b[3J", "protected scrollback": "\x1b[?3J", "8-bit answers": "\x1b G", "no UTF-8": "\x1b%@", "no flow": "\x13", "132 columns": "\x1b[?3h",
 		"a query in a title": "\x1b]2;a\u009b6n\x05\a", "a query behind CAN": "\x1b[\x186n", "a query in DCS": "\x1bPa\x1b[6n",
 	} {
 		for i := range len(out) + 1 {
@@ -57,6 +57,7 @@ func TestInertDraws(t *testing.T) {
 		"\x1b]0;title\a\x1b]2;n\u00e4me\x1b\\": "\x1b]0;title\x1b\\\x1b]2;n\u00e4me\x1b\\",
 		"\x1b(0qq\x1b(B\x1b#8\x1b7\x1b8\x1bM":  "\x1b(0qq\x1b(B\x1b#8\x1b7\x1b8\x1bM",
 		"\x1b[2 q\x1b[!p\x1b[1;5r\x1b[?2K":     "\x1b[2 q\x1b[!p\x1b[1;5r\x1b[?2K",
+		"\x1b[2;3J\x1b[J":                      "\x1b[2J\x1b[J",
 	} {
 		if got := inertOf(t, in); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)
