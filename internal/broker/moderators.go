@@ -101,30 +101,40 @@ func (s *Service) moderatorLeft(ctx context.Context, p store.Participant) error 
 		return nil
 	}
 	var r store.Session
-	var here int64
+	var rows []store.Participant
 	err := s.db.Read(ctx, func(tx *store.Tx) error {
 		var err error
 		if r, err = tx.GetSession(ctx, p.Org, p.Session); err != nil {
 			return err
 		}
-		rows, err := tx.ListParticipants(ctx, p.Org, p.Session)
-		here = 0
-		for _, x := range rows {
-			if x.Role == sess.JoinModerator && x.JoinedAt != nil && x.LeftAt == nil {
-				here++
-			}
-			if x.Num == p.Num {
-				p = x
-			}
-		}
+		rows, err = tx.ListParticipants(ctx, p.Org, p.Session)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("count moderators: %w", err)
 	}
+	for _, x := range rows {
+		if x.Num == p.Num {
+			p = x
+		}
+	}
 	c := controls(r)
-	if r.State == sess.StateEnded || !c.EndUnmoderated || p.JoinedAt == nil || p.LeftAt == nil || here+1 != c.Moderators {
-		return nil // it runs on, or stood still before
+	if r.State == sess.StateEnded || !c.EndUnmoderated || p.JoinedAt == nil || p.LeftAt == nil {
+		return nil
+	}
+	var before, here int64 // moderators: with p, and now; another may have gone in the same instant
+	for _, x := range rows {
+		switch {
+		case x.Role != sess.JoinModerator || x.JoinedAt == nil:
+		case x.LeftAt == nil:
+			before++
+			here++
+		case *x.LeftAt >= *p.LeftAt:
+			before++
+		}
+	}
+	if before < c.Moderators || here >= c.Moderators {
+		return nil // it stood still before, or runs on
 	}
 	e := ending{reason: sess.EndUnmoderated, message: p.UserName + " left, who moderated it", who: sess.System(p.Org), stop: true}
 	return s.endIf(ctx, p.Org, p.Session, e, nil)

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -146,6 +147,35 @@ func TestModeratorIsPutOut(t *testing.T) {
 		kick(w.bob)
 		w.wantState(s.id, sess.StateActive) // there is another
 		kick(w.root)
+		w.wantEnd(s.id, sess.EndUnmoderated)
+	})
+}
+
+// TestModeratorsLeaveInTheSameInstant: where a session needs two who moderate it and both go before either is counted, it ends as it
+// does when one goes.
+func TestModeratorsLeaveInTheSameInstant(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		w.limit("watched", sess.Controls{Moderators: 2, EndUnmoderated: true})
+		s := w.both(w.connect())
+		w.moderated(s, 2)
+		w.share(s, w.bob, sess.JoinModerator, time.Hour)
+		one, two := w.visit(w.root, s, sess.JoinModerator), w.visit(w.bob, s, sess.JoinModerator)
+		w.moderated(s, 0)
+		w.moderated(s, 2)
+		storetest.Write(t, db, func(ctx context.Context, tx *store.Tx) error { // the other's row is written, and its owner not heard yet
+			p, err := tx.GetParticipant(ctx, w.org, s.id, int64(two.joined.Participant))
+			if err != nil {
+				return err
+			}
+			now := store.Micros(w.clock())
+			return tx.SaveParticipant(ctx, store.SaveParticipantParams{
+				Org: p.Org, Session: p.Session, Num: p.Num, JoinedAt: p.JoinedAt, LeftAt: &now, LeftReason: "left", Minted: p.Minted,
+				Redeemed: p.Redeemed, AnsweredAt: p.AnsweredAt, HereAt: p.HereAt, AwayAt: p.AwayAt, ClientAddr: p.ClientAddr,
+			})
+		})
+		w.leave(one, true)
 		w.wantEnd(s.id, sess.EndUnmoderated)
 	})
 }
