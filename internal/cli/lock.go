@@ -22,6 +22,7 @@ func (a *app) lockCmd() *cobra.Command {
 type lockFlags struct {
 	targets map[sess.LockKind]*string
 	org     bool
+	yes     bool
 	ttl     time.Duration
 }
 
@@ -76,6 +77,14 @@ func (a *app) lockAddCmd() *cobra.Command {
 			if err := f.fill(cmd, &in); err != nil {
 				return err
 			}
+			if f.org && !f.yes {
+				if !terminal(a.in) {
+					return usagef(cmd, "--whole-org ends every session in the organisation and lets nobody but its admins in: say --yes, too")
+				}
+				if yes, err := a.confirm("End every session in the organisation, and let nobody but its admins in?"); err != nil || !yes {
+					return err
+				}
+			}
 			l, err := call(cmd.Context(), a, "locking", api.AddLock, in)
 			if err != nil {
 				return err
@@ -103,6 +112,7 @@ func (a *app) lockAddCmd() *cobra.Command {
 	duration(fs, &f.ttl, "ttl", 0, "how long it lasts; until it is lifted, if not given")
 	fs.StringVar(&in.Body.Reason, "reason", "", "`TEXT` says why: whoever it bars is told, and it is on record")
 	fs.BoolVar(&in.Body.Force, "force", false, "also if it bars yourself")
+	fs.BoolVarP(&f.yes, "yes", "y", false, "don't ask, with --whole-org")
 	_ = c.RegisterFlagCompletionFunc("instance", a.completeInstances)
 	return a.jsonFlag(c)
 }
