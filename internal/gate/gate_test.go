@@ -273,7 +273,7 @@ func eachRaw(t *testing.T, f func(t *testing.T, db *store.DB, exec func(query st
 
 func onlySQLite(t *testing.T, f func(t *testing.T, db *store.DB, exec func(query string, args ...any))) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { withRaw(t, store.Config{Dir: t.TempDir()}, f) })
+	t.Run("sqlite", func(t *testing.T) { withRaw(t, store.Config{Dir: storetest.Dir(t)}, f) })
 }
 
 func withRaw(t *testing.T, c store.Config, f func(t *testing.T, db *store.DB, exec func(query string, args ...any))) {
