@@ -138,8 +138,7 @@ func TestWhatAPeerTypesIsInput(t *testing.T) {
 // TestWhoWasPutOutModeratesNoMore: who joins again is put out of the connection before, which has a moment to hear of it. In that
 // moment one person must not be two moderators.
 func TestWhoWasPutOutModeratesNoMore(t *testing.T) {
-	s := newShell(t)
-	s.moderators, s.lacking = 2, make(chan int, 100)
+	s := newShell(t, func(w *world) { w.moderators, w.lacking = 2, make(chan int, 100) })
 	until := func(want int, most time.Duration) {
 		t.Helper()
 		for end := time.After(most); ; {
@@ -172,8 +171,7 @@ func TestWhoWasPutOutModeratesNoMore(t *testing.T) {
 // TestWhoWasPutOutTypesNoMore: nor by another hello in the moment that they have to hear of it, of the round that was or of one that
 // begins then.
 func TestWhoWasPutOutTypesNoMore(t *testing.T) {
-	s := newShell(t)
-	s.moderators, s.lacking = 1, make(chan int, 100)
+	s := newShell(t, func(w *world) { w.moderators, w.lacking = 1, make(chan int, 100) })
 	go func() { _ = s.drive(t.Context(), s.client, sess.SideClient, s.gens) }()
 	m, err := s.guest(t.Context(), 1, sess.JoinModerator, 1)
 	if err != nil {
@@ -222,8 +220,7 @@ func typedIn(s *shell) uint64 {
 
 // TestALiveSessionIsModeratedFromNowOn: rules that become stricter hold for sessions that run.
 func TestALiveSessionIsModeratedFromNowOn(t *testing.T) {
-	s := newShell(t)
-	s.lacking = make(chan int, 100)
+	s := newShell(t, func(w *world) { w.lacking = make(chan int, 100) })
 	go func() { _ = s.drive(t.Context(), s.client, sess.SideClient, s.gens) }()
 	send(t, s.client.Out(wire.ChannelMain), "abc")
 	expect(t, s.agent.In(wire.ChannelMain), "abc")

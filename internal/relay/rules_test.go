@@ -26,16 +26,13 @@ type shell struct {
 	agent  *link.Endpoint
 }
 
-func newShell(t *testing.T) *shell {
-	t.Helper()
-	return newShellThatRunsOn(t, 0)
-}
-
-// newShellThatRunsOn is a shell whose output flows on by itself when its owner was away for so long; 0: never.
-func newShellThatRunsOn(t *testing.T, after time.Duration) *shell {
+func newShell(t *testing.T, change ...func(w *world)) *shell {
 	t.Helper()
 	w := newWorld(t)
-	w.term, w.win, w.free = true, 64<<10, after
+	w.term, w.win = true, 64<<10
+	for _, c := range change { // before anybody connects
+		c(w)
+	}
 	s := &shell{world: w, gens: &generations{}}
 	s.agent = link.NewEndpoint(link.EndpointConfig{
 		Side: sess.SideAgent, Session: w.id, Window: w.win, Boot: sess.NewBootID(),
@@ -154,7 +151,7 @@ func (s *shell) driveTakeover(ctx context.Context, e *link.Endpoint) {
 
 // TestDetachRunsFree: once its owner left on purpose, a terminal's output flows into the record without anyone reading.
 func TestDetachRunsFree(t *testing.T) {
-	s := newShellThatRunsOn(t, time.Hour) // nobody waits for this
+	s := newShell(t, func(w *world) { w.free = time.Hour }) // nobody waits for this
 	go s.drive(t.Context(), s.client, sess.SideClient, s.gens)
 	send(t, s.agent.Out(wire.ChannelMain), "x")
 	expect(t, s.client.In(wire.ChannelMain), "x")
