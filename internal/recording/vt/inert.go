@@ -12,8 +12,8 @@ import (
 
 // Inert passes output on to a terminal at which somebody only looks: what draws, and nothing else. Left out is what a terminal
 // would answer as if its user had typed it (status, attributes, colours, titles), what reaches beyond the screen (clipboard,
-// printer, palette, notifications, pictures, scrollback, the window's size) and what changes the user's keys (mouse, focus,
-// paste, keypad). Who wrote the output is not who looks at it.
+// printer, palette, notifications, pictures, the window's size, CSI 3 J, though not a full reset, which many terminals let clear
+// the scrollback too) and what changes the user's keys (mouse, focus, paste, keypad). Who wrote the output is not who looks at it.
 //
 // It is an allowlist: a sequence that is not known is left out. What is no UTF-8 becomes U+FFFD, since some terminals take single
 // bytes for controls. A sequence or character is passed on once it is whole.
