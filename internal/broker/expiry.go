@@ -126,7 +126,7 @@ func (s *Service) expired(r store.Session, now time.Time) sess.EndReason {
 	switch {
 	case r.State == sess.StatePending && r.StartedAt == nil && past(r.CreatedAt, sess.StartTimeout):
 		return sess.EndNoAgent
-	case r.State == sess.StatePending && r.OwnerAt == nil && past(r.CreatedAt, sess.TicketTTL):
+	case r.State == sess.StatePending && r.OwnerAt == nil && past(r.CreatedAt, ownerTime(r)):
 		return sess.EndNoClient
 	case r.State == sess.StateDetached && r.DetachedAt != nil && past(*r.DetachedAt, grace(r)):
 		return sess.EndDetached
@@ -134,6 +134,12 @@ func (s *Service) expired(r store.Session, now time.Time) sess.EndReason {
 		return sess.EndUnmoderated
 	}
 	return ""
+}
+
+// ownerTime is how long a client may take to come, from the start on: one that died before it came holds the session, and a place
+// among its owner's, no longer than one that died after.
+func ownerTime(r store.Session) time.Duration {
+	return min(sess.TicketTTL, sess.StartTimeout+grace(r))
 }
 
 // from gives the time from which something is counted: none is counted while this server was away.

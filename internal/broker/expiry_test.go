@@ -32,7 +32,7 @@ func testExpiry(t *testing.T, db *store.DB) {
 			}
 			w.present(s, 1, sess.SideAgent, true)
 			return s
-		}, sess.TicketTTL, sess.EndNoClient},
+		}, sess.StartTimeout + time.Minute, sess.EndNoClient}, // as long as one that came and died
 		{"the owner stays away", func(w *world, a *agent) session {
 			s := w.both(a)
 			w.present(s, 1, sess.SideClient, false)
