@@ -205,6 +205,55 @@ func TestScreenInAFlood(t *testing.T) {
 	}
 }
 
+// A file of the ring that is written over while it is read looks as if its segment ended there: what lies behind it is found in the
+// chain.
+func TestScreenOfATornRing(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	d, err := recording.OpenDir(path, recording.Options{SegmentBytes: recording.MinSegmentBytes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	org, id := sess.NewOrgID(), sess.NewSessionID()
+	j, err := d.Open(org, id, recording.Meta{Kind: sess.KindShell, TTY: true, Cols: 80, Rows: 24})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := painting(5 * recording.MinSegmentBytes / 2) // in three files of four
+	at := appendAll(t, j, 0, out)
+	dir := filepath.Join(path, string(org), string(id))
+	chained := func() int {
+		b, _ := os.ReadFile(filepath.Join(dir, "chain.jsonl"))
+		return bytes.Count(b, []byte("\n"))
+	}
+	for deadline := time.Now().Add(10 * time.Second); chained() < 2; time.Sleep(time.Millisecond) { //nolint:forbidigo // polls
+		if time.Now().After(deadline) {
+			t.Fatalf("%d segments are in the chain", chained())
+		}
+	}
+	rings, err := filepath.Glob(filepath.Join(dir, "ring-*"))
+	if err != nil || len(rings) < 3 {
+		t.Fatal(rings, err)
+	}
+	for _, ring := range rings[:2] {
+		whole, err := os.ReadFile(ring)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(ring, recording.MinSegmentBytes/2); err != nil {
+			t.Fatal(err)
+		}
+		p, err := d.Present(org, id)
+		if err != nil || p.Offset != at {
+			t.Errorf("with %s torn: the screen as of %d, %v, want %d", filepath.Base(ring), p.Offset, err, at)
+		}
+		if err := os.WriteFile(ring, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkPresent(b *testing.B) {
 	key := newIdentity(b)
 	for _, size := range []int{1 << 20, 32 << 20} {

@@ -106,14 +106,15 @@ func (r *Reader) tailSeq(n int64) uint64 {
 const ringLooks = 16
 
 // fromRing gives the screen by the keyframe and the ring alone. A keyframe that is still the same afterwards says that nothing
-// was written over which is not in it.
+// was written over which is not in it. Of a recording that can be read there is none: what lacks a record, be it that a file was
+// written over while it was read, is a gap.
 func fromRing(path string, m *Meta) *stage {
 	for look := 1; ; look++ {
 		k := readKeyframe(path)
 		s := newStage(m, k)
 		follows := false
 		for _, seg := range readRing(path, func(int) bool { return true }) {
-			if follows && seg.first.Seq > s.seq {
+			if follows && seg.first.Seq > s.seq && !m.readable() {
 				break // it was begun after the one before was read
 			}
 			follows = s.follow(seg) || follows
