@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/sessctl/sess/internal/recording"
 	"github.com/sessctl/sess/internal/sess"
 	"github.com/sessctl/sess/internal/wire"
 )
@@ -27,10 +28,16 @@ func (g *Guest) Watch(ctx context.Context, o TerminalIO) (res GuestResult, err e
 	}
 	defer t.close()
 	t.guest = g.Role
-	d := &guestDriver{g: g, o: o, t: t, out: t, typed: newTyped(), acts: make(chan action, 4), hung: make(chan struct{})}
-	if g.Terminal && isTerminal(o.Out) {
+	d := &guestDriver{g: g, o: o, t: t, out: t, errs: o.Lines, typed: newTyped(), acts: make(chan action, 4), hung: make(chan struct{})}
+	switch {
+	case g.Terminal && isTerminal(o.Out):
 		t.over = newOwnerScreen(t, g.Role.Types())
 		d.out = t.over
+	case isTerminal(o.Out): // a command's output, to be looked at
+		d.out = recording.NewInertLines(t)
+	}
+	if isTerminal(o.Lines) {
+		d.errs = recording.NewInertLines(o.Lines)
 	}
 	g.show, g.ui = d.show, t
 	d.r = g.run(ctx, t)
@@ -54,6 +61,7 @@ type guestDriver struct {
 	typed *typed
 
 	out  io.Writer // takes the output
+	errs io.Writer // takes the output to standard error
 	acts chan action
 	hung chan struct{} // closed when the user's terminal is gone
 }
@@ -76,7 +84,7 @@ func (d *guestDriver) show(h wire.Header, p []byte) error {
 		}
 	case wire.Data:
 		if h.Channel == wire.ChannelStderr {
-			_, err := d.o.Lines.Write(p)
+			_, err := d.errs.Write(p)
 			return err
 		}
 	}

@@ -150,6 +150,32 @@ func TestWatchExec(t *testing.T) {
 	}
 }
 
+// TestWatchedExecReachesNothingButTheScreen: what a command writes to have a terminal answer does not have that of who watches it
+// answer, and its lines are lines there.
+func TestWatchedExecReachesNothingButTheScreen(t *testing.T) {
+	t.Parallel()
+	w := commons(t)
+	reason := t.Name()
+	done := make(chan answer, 1)
+	go func() {
+		done <- w.ask(strings.NewReader(""), "exec", "--reason", reason, "web-1", "--", "sh", "-c",
+			`for i in $(seq 30); do printf 'out \033[6n\033]52;c;cm0=\007%d\n' $i; printf 'err \033[c%d\n' $i >&2; sleep 0.1; done`)
+	}()
+	o := w.sit(t, "join", w.sessionFor(t, reason), "--observe")
+	o.until("each line begins in the first column", func() bool {
+		return strings.Contains("\n"+o.text(), "\nout 30\n") && strings.Contains("\n"+o.text(), "\nerr 30\n")
+	})
+	a := <-done
+	for _, hostile := range []string{"\x1b[6n", "\x1b]52", "\x1b[c"} {
+		if !strings.Contains(string(a.out)+string(a.err), hostile) {
+			t.Errorf("the command did not write %q", hostile)
+		}
+		if strings.Contains(string(o.bytes()), hostile) {
+			t.Errorf("who watches was written %q", hostile)
+		}
+	}
+}
+
 // TestObserverIsTold: who types where nobody takes it is told so, once, and nothing of that stays on the screen.
 func TestObserverIsTold(t *testing.T) {
 	t.Parallel()
